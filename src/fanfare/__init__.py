@@ -1,0 +1,1 @@
+"""Epic music from a prompt, on your own machine."""

@@ -1,0 +1,62 @@
+"""Everything Fanfare raises on purpose.
+
+    FanfareError
+    ├── InputError         a request is wrong: names the field, what came, what to do
+    │   └── AudioFileError an audio input can't be read
+    ├── CheckpointError    weights are missing, damaged or of an unknown kind
+    ├── MissingExtraError  an optional dependency isn't installed; carries the command
+    └── OutputError        a result can't be written where it was asked for
+
+Anything else that escapes is a fault of Fanfare's own.
+"""
+
+from __future__ import annotations
+
+
+class FanfareError(Exception):
+    """Base of all errors that Fanfare raises on purpose; its text is fit for the user."""
+
+
+class InputError(FanfareError):
+    """A request can't be served as it stands.
+
+    Attributes:
+        field: the input's name, as in `Inputs`.
+        got: what came, shortened for display.
+        hint: what to do instead.
+    """
+
+    def __init__(self, field: str, got: object, hint: str) -> None:
+        self.field = field
+        self.got = shorten(got)
+        self.hint = hint
+        super().__init__(f"{field}: {hint} (got {self.got})")
+
+
+class AudioFileError(InputError):
+    """An audio input can't be opened, decoded, or is too long."""
+
+
+class CheckpointError(FanfareError):
+    """Weights are missing, damaged, or of a kind that isn't known."""
+
+
+class MissingExtraError(FanfareError):
+    """An optional dependency isn't installed."""
+
+    def __init__(self, package: str, purpose: str, command: str) -> None:
+        self.command = command
+        super().__init__(f"{purpose} needs {package}, which isn't installed: {command}")
+
+
+class OutputError(FanfareError):
+    """A result can't be written where it was asked for."""
+
+
+def shorten(value: object, limit: int = 80) -> str:
+    """A value's repr for an error message, cut in the middle when it is long."""
+    text = repr(value)
+    if len(text) <= limit:
+        return text
+    half = (limit - 3) // 2
+    return f"{text[:half]}...{text[-half:]}"
