@@ -1,0 +1,188 @@
+"""Pre-norm transformer layers that run whole sequences or one step over a cache.
+
+B batch, S new steps, N steps in all (cached ones included), D width, H heads, L text length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Rotation = tuple[Tensor, Tensor]
+"""Cosines and sines, each [S, D/H/2], or [B, 1, S, D/H/2] where rows differ in position."""
+
+
+@dataclass
+class LayerCache:
+    """Keys and values of one layer: static buffers, written in place."""
+
+    keys: Tensor  # [B, H, N, D/H]
+    values: Tensor  # [B, H, N, D/H]
+    cross: tuple[Tensor, Tensor] | None = None  # each [B, H, L, D/H]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Which part of the cache a call writes, and which it looks at: half-open, in slots."""
+
+    start: int
+    stop: int
+    first_seen: int = 0
+
+
+@dataclass(frozen=True)
+class Visibility:
+    """Who sees whom in self-attention: a mask (True = sees), or plainly every earlier step."""
+
+    mask: Tensor | None = None  # bool, broadcastable to [B, H, S, N seen]
+    is_causal: bool = False
+
+
+def sin_embedding(positions: Tensor, dim: int, max_period: float) -> Tensor:
+    """Sinusoidal embedding of integer positions [...] as float32 [..., dim], cosines first.
+
+    The exponent's denominator is dim/2 - 1, as in the published models.
+    """
+    half = dim // 2
+    exponent = torch.arange(half, device=positions.device, dtype=torch.float32) / (half - 1)
+    phase = positions[..., None].float() / torch.pow(
+        torch.tensor(max_period, device=positions.device), exponent
+    )
+    return torch.cat([torch.cos(phase), torch.sin(phase)], dim=-1)
+
+
+def rope_rotation(positions: Tensor, head_dim: int, max_period: float) -> Rotation:
+    """Cosines and sines, each float32 [..., head_dim/2], for integer positions [...].
+
+    Rotary positions (arXiv 2104.09864); channel i is paired with channel i + head_dim/2.
+    """
+    half = head_dim // 2
+    exponent = torch.arange(half, device=positions.device, dtype=torch.float32) / half
+    phase = positions[..., None].float() * torch.pow(
+        torch.tensor(max_period, device=positions.device), -exponent
+    )
+    return torch.cos(phase), torch.sin(phase)
+
+
+def rotate(x: Tensor, rotation: Rotation) -> Tensor:
+    """Turn the channel pairs of `x` [..., S, D/H] by the angles of its positions."""
+    cos, sin = rotation
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1).to(x.dtype)
+
+
+def causal_mask(
+    n_new: int, n_all: int, past_context: int | None, *, device: torch.device
+) -> Tensor:
+    """Bool [n_new, n_all]: the last `n_new` of `n_all` steps see themselves and what came before.
+
+    With `past_context` a step sees that many latest steps only, itself included.
+    """
+    query = torch.arange(n_all - n_new, n_all, device=device)[:, None]
+    key = torch.arange(n_all, device=device)[None]
+    seen = key <= query
+    if past_context is not None:
+        seen = seen & (key > query - past_context)
+    return seen
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention of a sequence to itself; rows of `in_proj` are q, k, v."""
+
+    def __init__(self, dim: int, n_heads: int) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.in_proj = nn.Linear(dim, 3 * dim, bias=False)
+        self.out_proj = nn.Linear(dim, dim, bias=False)
+
+    def forward(
+        self,
+        x: Tensor,
+        seen: Visibility,
+        rotation: Rotation | None = None,
+        cache: LayerCache | None = None,
+        span: Span | None = None,
+    ) -> Tensor:
+        """Attend from `x` [B, S, D]; with a cache, `x` fills `span` and sees what is before it."""
+        B, S, D = x.shape
+        qkv = self.in_proj(x).view(B, S, 3, self.n_heads, D // self.n_heads)
+        qkv = qkv.permute(2, 0, 3, 1, 4)  # [3, B, H, S, D/H]
+        q, k, v = qkv.unbind(0)
+        if rotation is not None:
+            q, k = rotate(qkv[:2], rotation).unbind(0)
+        if cache is not None:
+            assert span is not None
+            assert span.stop - span.start == S, (span, x.shape)
+            cache.keys[:, :, span.start : span.stop] = k
+            cache.values[:, :, span.start : span.stop] = v
+            k = cache.keys[:, :, span.first_seen : span.stop]  # [B, H, N seen, D/H]
+            v = cache.values[:, :, span.first_seen : span.stop]
+        mixed = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=seen.mask, is_causal=seen.is_causal
+        )
+        return self.out_proj(mixed.transpose(1, 2).reshape(B, S, D))
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention from a sequence to a condition; rows of `in_proj` are q, k, v."""
+
+    def __init__(self, dim: int, n_heads: int) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.in_proj = nn.Linear(dim, 3 * dim, bias=False)
+        self.out_proj = nn.Linear(dim, dim, bias=False)
+
+    def project(self, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of `condition` [B, L, D], each [B, H, L, D/H]."""
+        B, L, D = condition.shape
+        kv = F.linear(condition, self.in_proj.weight[D:])  # [B, L, 2D]
+        kv = kv.view(B, L, 2, self.n_heads, D // self.n_heads).permute(2, 0, 3, 1, 4)
+        return kv[0], kv[1]
+
+    def forward(self, x: Tensor, kv: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
+        """Attend from `x` [B, S, D] to projected `kv`; `mask` is bool [B, 1, 1, L]."""
+        B, S, D = x.shape
+        q = F.linear(x, self.in_proj.weight[:D])
+        q = q.view(B, S, self.n_heads, D // self.n_heads).transpose(1, 2)  # [B, H, S, D/H]
+        mixed = F.scaled_dot_product_attention(q, *kv, attn_mask=mask)
+        return self.out_proj(mixed.transpose(1, 2).reshape(B, S, D))
+
+
+class Layer(nn.Module):
+    """Self-attention, cross-attention where the model has one, feed-forward; each pre-norm."""
+
+    def __init__(self, dim: int, n_heads: int, ffn_dim: int, *, has_cross: bool) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim)
+        self.self_attn = SelfAttention(dim, n_heads)
+        self.norm_cross = nn.LayerNorm(dim) if has_cross else None
+        self.cross_attn = CrossAttention(dim, n_heads) if has_cross else None
+        self.norm2 = nn.LayerNorm(dim)
+        self.linear1 = nn.Linear(dim, ffn_dim, bias=False)
+        self.linear2 = nn.Linear(ffn_dim, dim, bias=False)
+
+    def project(self, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """Cross-attention keys and values of `condition` [B, L, D]."""
+        assert self.cross_attn is not None, "this layer has no cross-attention"
+        return self.cross_attn.project(condition)
+
+    def forward(
+        self,
+        x: Tensor,
+        seen: Visibility,
+        rotation: Rotation | None = None,
+        cross: tuple[Tensor, Tensor] | None = None,
+        cross_mask: Tensor | None = None,
+        cache: LayerCache | None = None,
+        span: Span | None = None,
+    ) -> Tensor:
+        """[B, S, D] to [B, S, D]."""
+        x = x + self.self_attn(self.norm1(x), seen, rotation, cache, span)
+        if cross is not None:
+            assert self.cross_attn is not None
+            assert self.norm_cross is not None
+            x = x + self.cross_attn(self.norm_cross(x), cross, cross_mask)
+        return x + self.linear2(F.gelu(self.linear1(self.norm2(x))))
