@@ -1,0 +1,163 @@
+"""How loud a piece is (ITU-R BS.1770-4), and the four strategies that set its level.
+
+- loudness: to -14 LUFS. Peaks that would pass -1 dBFS are turned down by a look-ahead limiter,
+  by at most 12 dB, and the lost loudness is made up for; they are never cut off.
+- peak: the highest sample to -1 dBFS.
+- rms: the power to -18 dBFS; peaks that would pass full scale are turned down likewise.
+- clip: left as it is, cut off at -1 dBFS.
+
+Silence stays silence. C channels, N samples.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from fanfare.audio.io import Samples
+from fanfare.audio.limiter import limit
+from fanfare.inputs import NormalizationStrategy
+
+TARGET_LUFS = -14.0
+TARGET_RMS_DBFS = -18.0
+CEILING_DBFS = -1.0
+SILENCE_RMS = 2e-3
+"""Below this (-54 dBFS) there is nothing to make louder but noise."""
+SILENCE_PEAK = 1e-6
+"""Below this (-120 dBFS, under one step of 16 bits) there is nothing at all."""
+MAX_LIMITING_DB = 12.0
+LOUDNESS_TOLERANCE_LU = 0.1
+
+BLOCK_S, STEP_S = 0.4, 0.1
+ABSOLUTE_GATE_LUFS, RELATIVE_GATE_LU = -70.0, -10.0
+
+CHUNK_S = 30
+WARM_UP_S = 0.5
+"""The weighting filter's answer to a click has faded below 1e-50 by then."""
+
+
+def normalize(samples: Samples, sample_rate_hz: int, strategy: NormalizationStrategy) -> Samples:
+    """Samples [C, N] at the level that the strategy sets."""
+    ceiling = _ratio(CEILING_DBFS)
+    peak = float(np.abs(samples).max(initial=0.0))
+    if strategy == "clip":
+        return samples.clip(-ceiling, ceiling)
+    if peak < SILENCE_PEAK:
+        return samples
+    if strategy == "peak":
+        return (samples * (ceiling / peak)).astype(np.float32)
+    if strategy == "rms":
+        rms = _rms(samples.mean(axis=0))
+        # Opposite channels cancel in the mean: what is left of it says nothing of the power.
+        gain = _ratio(TARGET_RMS_DBFS) / max(rms, 1e-3 * peak)
+        return limit((samples * gain).astype(np.float32), sample_rate_hz, 1.0)
+    return _to_loudness(samples, sample_rate_hz, peak, ceiling)
+
+
+def loudness_lufs(samples: Samples, sample_rate_hz: int) -> float:
+    """Integrated loudness of samples [C, N]; -inf where all is below the gate of -70 LUFS.
+
+    A piece shorter than a gating block (0.4 s) is measured as one block.
+    """
+    powers = _block_powers(samples, sample_rate_hz)
+    powers = powers[_lufs(powers) > ABSOLUTE_GATE_LUFS]
+    if not powers.size:
+        return -np.inf
+    loud = powers[_lufs(powers) > _lufs(powers.mean()) + RELATIVE_GATE_LU]
+    return float(_lufs(loud.mean()))
+
+
+def momentary_lufs(samples: Samples, sample_rate_hz: int) -> npt.NDArray[np.float64]:
+    """Loudness of every 0.4 s, one value each 0.1 s; silence is about -300."""
+    return _lufs(_block_powers(samples, sample_rate_hz))
+
+
+def peak_dbfs(samples: Samples) -> float:
+    """The highest sample against full scale; -inf for silence."""
+    peak = float(np.abs(samples).max(initial=0.0))
+    return 20 * float(np.log10(peak)) if peak else -np.inf
+
+
+def _to_loudness(samples: Samples, rate_hz: int, peak: float, ceiling: float) -> Samples:
+    loudness = loudness_lufs(samples, rate_hz)
+    if _rms(samples) < SILENCE_RMS or not np.isfinite(loudness):
+        return limit(samples, rate_hz, ceiling)
+    gain_db = TARGET_LUFS - loudness
+    most_db = CEILING_DBFS + MAX_LIMITING_DB - 20 * float(np.log10(peak))
+    for _ in range(6):
+        gain_db = min(gain_db, most_db)
+        made = limit((samples * _ratio(gain_db)).astype(np.float32), rate_hz, ceiling)
+        missing = TARGET_LUFS - loudness_lufs(made, rate_hz)
+        if abs(missing) < LOUDNESS_TOLERANCE_LU or gain_db == most_db:
+            break
+        gain_db += missing
+    return made
+
+
+def _block_powers(samples: Samples, rate_hz: int) -> npt.NDArray[np.float64]:
+    """Weighted power, channels summed, of every 0.4 s: float64 [blocks], one each 0.1 s."""
+    step = round(STEP_S * rate_hz)
+    per_block = round(BLOCK_S / STEP_S)
+    N = samples.shape[1]
+    if per_block * step > N:
+        weighted = _k_weighted(samples, rate_hz)
+        return np.array([np.square(weighted).sum() / max(N, 1)])
+    energies = np.concatenate(
+        [
+            np.square(piece).sum(axis=0)[: piece.shape[1] // step * step].reshape(-1, step).sum(1)
+            for piece in _weighted_pieces(samples, rate_hz, CHUNK_S * 10 * step)
+        ]
+    )  # [steps]
+    blocks = np.lib.stride_tricks.sliding_window_view(energies, per_block)
+    powers: npt.NDArray[np.float64] = blocks.sum(axis=1) / (per_block * step)
+    return powers
+
+
+def _weighted_pieces(samples: Samples, rate_hz: int, length: int) -> list[npt.NDArray[np.float64]]:
+    """The weighted signal in pieces of `length`, each filtered with what came before it."""
+    warm_up = int(WARM_UP_S * rate_hz)
+    pieces = []
+    for start in range(0, samples.shape[1], length):
+        before = min(start, warm_up)
+        piece = _k_weighted(samples[:, start - before : start + length], rate_hz)
+        pieces.append(piece[:, before:])
+    return pieces
+
+
+def _k_weighted(samples: Samples, rate_hz: int) -> npt.NDArray[np.float64]:
+    """K-weighting (BS.1770-4, annex 1) of [C, N], from silence before.
+
+    Two biquads, whose design at any rate comes from their analogue prototypes; they are applied
+    as a spectrum over a signal padded until the answer has faded, which needs no recursion.
+    """
+    N = samples.shape[1]
+    size = 1 << (N + int(WARM_UP_S * rate_hz)).bit_length()
+    z = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)  # z^-1 on the unit circle
+
+    shelf_hz, shelf_q, gain = 1681.974450955533, 0.7071752369554196, 10 ** (3.999843853973347 / 20)
+    k = np.tan(np.pi * shelf_hz / rate_hz)
+    middle = gain**0.4996667741545416 * k / shelf_q
+    shelf = ((gain + middle + k * k) + 2 * (k * k - gain) * z + (gain - middle + k * k) * z**2) / (
+        (1 + k / shelf_q + k * k) + 2 * (k * k - 1) * z + (1 - k / shelf_q + k * k) * z**2
+    )
+
+    pass_hz, pass_q = 38.13547087602444, 0.5003270373238773
+    k = np.tan(np.pi * pass_hz / rate_hz)
+    a0 = 1 + k / pass_q + k * k
+    # The standard's numerator is 1, -2, 1: it is not divided by a0.
+    high_pass = (1 - z) ** 2 / (1 + 2 * (k * k - 1) / a0 * z + (1 - k / pass_q + k * k) / a0 * z**2)
+
+    spectrum = np.fft.rfft(samples.astype(np.float64), size, axis=1)
+    return np.fft.irfft(spectrum * shelf * high_pass, size, axis=1)[:, :N]
+
+
+def _lufs(power: npt.NDArray[np.float64] | np.float64) -> npt.NDArray[np.float64]:
+    return -0.691 + 10 * np.log10(np.maximum(power, 1e-30))
+
+
+def _rms(samples: npt.NDArray[np.floating]) -> float:
+    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
+
+
+def _ratio(level_db: float) -> float:
+    return float(10 ** (level_db / 20))

@@ -1,0 +1,270 @@
+"""Inputs: the one definition of what a generation takes.
+
+Python calls, the command line's flags and the JSON schema all come from the class below. Names,
+order, defaults and choices are those of the published predictor, so that its callers need no
+change; beyond it, wrong values are refused before anything is computed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import numbers
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import IO, Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+
+from fanfare.errors import InputError
+
+NormalizationStrategy = Literal["loudness", "clip", "peak", "rms"]
+OutputFormat = Literal["wav", "mp3"]
+AudioSource = str | Path | IO[bytes]
+
+MAX_DURATION_S = 600
+"""Longest piece where the caller of `Inputs.parse` sets no other limit."""
+MAX_PROMPT_CHARS = 4000
+MAX_SEED = 2**32 - 1
+"""A CPU generator keeps the low 32 bits of its seed: beyond them two seeds would sound alike."""
+RANDOM_SEED = -1
+CLIP_END = -1
+
+
+def _real(value: object) -> object:
+    """Any real number as a float; True is no number, and what overflows is infinite."""
+    if isinstance(value, bool):
+        raise ValueError("true and false are not numbers")
+    if isinstance(value, numbers.Real):
+        try:
+            return float(value)
+        except OverflowError:
+            return float("inf")
+    return value
+
+
+def _whole(value: object) -> object:
+    """Any whole number as an int: 8.0 and numpy's integers too."""
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return int(value)
+    number = _real(value)
+    return int(number) if isinstance(number, float) and number.is_integer() else value
+
+
+def _audio_source(value: object) -> object:
+    """A path, a data: URI, or an open binary file; opened only when the audio is needed."""
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("an empty path")
+    if isinstance(value, str | Path) or callable(getattr(value, "read", None)):
+        return value
+    raise ValueError("not a path, a data: URI or a binary file")
+
+
+def describe_source(source: AudioSource) -> str:
+    """An audio source as a word for tags and logs: no folder names, no megabytes of base64."""
+    if isinstance(source, str) and source[:5].lower() == "data:":
+        digest = hashlib.sha256(source.encode("utf-8", "replace")).hexdigest()[:16]
+        return f"{source[:40].split(',')[0]},sha256:{digest}"
+    if isinstance(source, str | Path):
+        return Path(source).name
+    return Path(str(getattr(source, "name", "stream"))).name
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+Real = Annotated[float, BeforeValidator(_real)]
+Source = Annotated[
+    AudioSource,
+    PlainValidator(_audio_source),
+    PlainSerializer(describe_source, return_type=str),
+    WithJsonSchema({"type": "string", "format": "uri"}),
+]
+
+
+class Inputs(BaseModel):
+    """One request for music. None stands for a field's default everywhere.
+
+    Construction raises InputError, which names the field, what came and what to do.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True
+    )
+
+    prompt: str | None = Field(
+        default=None,
+        max_length=MAX_PROMPT_CHARS,
+        description="The music in words: instruments, mood, tempo, key, genre.",
+    )
+    input_audio: Source | None = Field(
+        default=None,
+        description="A recording to build on: carried on if `continuation` is true, otherwise the "
+        "melody to follow.",
+    )
+    duration: Whole = Field(default=8, ge=1, description="Seconds of new music.")
+    continuation: bool = Field(
+        default=False,
+        description="Carry `input_audio` on from where it ends; if false, only its melody is used.",
+    )
+    continuation_start: Whole = Field(
+        default=0, ge=0, description="Second of `input_audio` at which the part to use begins."
+    )
+    continuation_end: Annotated[int, Field(ge=CLIP_END), BeforeValidator(_whole)] | None = Field(
+        default=None,
+        description="Second of `input_audio` at which the part to use stops; none or -1: its end.",
+    )
+    multi_band_diffusion: bool = Field(
+        default=False,
+        description="Turn tokens into sound by Multi-Band Diffusion: slower, mono only.",
+    )
+    normalization_strategy: NormalizationStrategy = Field(
+        default="loudness",
+        description="How the level is set: to -14 LUFS (loudness), to a peak (peak), to a power "
+        "(rms), or left alone and cut off at a ceiling (clip).",
+    )
+    top_k: Whole = Field(
+        default=250,
+        ge=0,
+        description="Draw each token among this many of the likeliest; 0: among all.",
+    )
+    top_p: Real = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Draw among the likeliest tokens whose chances add up to this; 0: use `top_k`.",
+    )
+    temperature: Real = Field(
+        default=1.0,
+        ge=0,
+        le=10,
+        description="Higher is more adventurous; 0 takes the likeliest token.",
+    )
+    classifier_free_guidance: Whole = Field(
+        default=3, ge=0, le=30, description="How strongly the music is held to the prompt."
+    )
+    output_format: OutputFormat = Field(default="wav", description="The kind of file to return.")
+    seed: Annotated[int, Field(ge=RANDOM_SEED, le=MAX_SEED), BeforeValidator(_whole)] | None = (
+        Field(
+            default=None,
+            description="The same seed gives the same music; none or -1 draws one and reports it.",
+        )
+    )
+
+    @classmethod
+    def parse(cls, values: Mapping[str, object], *, max_duration_s: int = MAX_DURATION_S) -> Inputs:
+        """Check a request; InputError names the first field that is wrong."""
+        if not isinstance(values, Mapping):
+            raise InputError("inputs", values, "give the inputs as names with values")
+        return cls.model_validate(dict(values), context={"max_duration_s": max_duration_s})
+
+    @classmethod
+    def json_schema(cls, *, max_duration_s: int = MAX_DURATION_S) -> dict[str, Any]:
+        """The JSON schema of a request, fields in their published order (`x-order`)."""
+        properties: dict[str, Any] = {}
+        for order, (name, made) in enumerate(cls.model_json_schema()["properties"].items()):
+            kinds = [kind for kind in made.pop("anyOf", []) if kind.get("type") != "null"]
+            entry = {**made, **(kinds[0] if kinds else {}), "x-order": order}
+            if entry.get("default", ...) is None:
+                del entry["default"]
+            properties[name] = entry
+        properties["duration"]["maximum"] = max_duration_s
+        return {
+            "type": "object",
+            "title": "Input",
+            "properties": properties,
+            "additionalProperties": False,
+        }
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _typed_errors(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Self:
+        if isinstance(value, Mapping):
+            value = {name: given for name, given in value.items() if given is not None}
+        try:
+            return handler(value)  # type: ignore[no-any-return]
+        except ValidationError as error:
+            raise _input_error(error) from None
+
+    @field_validator("prompt", mode="after")
+    @classmethod
+    def _text(cls, prompt: str | None) -> str | None:
+        if prompt is not None and (
+            "\0" in prompt or any("\ud800" <= c <= "\udfff" for c in prompt)
+        ):
+            raise InputError("prompt", prompt, "holds characters that are no text: remove them")
+        return prompt
+
+    @field_validator("duration", mode="after")
+    @classmethod
+    def _within_limit(cls, duration: int, info: ValidationInfo) -> int:
+        limit_s = (info.context or {}).get("max_duration_s", MAX_DURATION_S)
+        if duration > limit_s:
+            raise InputError("duration", duration, f"must be a whole number from 1 to {limit_s}")
+        return duration
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        start, end = self.continuation_start, self.clip_end_s
+        if self.input_audio is None:
+            needs = "needs input_audio: give a recording, or leave this out"
+            if self.continuation:
+                raise InputError("continuation", True, needs)
+            if start > 0:
+                raise InputError("continuation_start", start, needs)
+            if end is not None:
+                raise InputError("continuation_end", end, needs)
+            if not (self.prompt or "").strip():
+                raise InputError("prompt", self.prompt, "say what to play, or give input_audio")
+        if end is not None and start >= end:
+            hint = f"must lie after continuation_start, which is {start}"
+            raise InputError("continuation_end", end, hint)
+        return self
+
+    @property
+    def clip_end_s(self) -> int | None:
+        """Where the used part of input_audio stops, in seconds; None: at its end."""
+        return None if self.continuation_end == CLIP_END else self.continuation_end
+
+    def record(self, seed: int) -> dict[str, Any]:
+        """All fields as JSON values, with the seed that was used; input_audio by name only."""
+        return {**self.model_dump(mode="json"), "seed": seed}
+
+
+def _input_error(error: ValidationError) -> InputError:
+    """Pydantic's first complaint in this package's words."""
+    first = error.errors(include_url=False)[0]
+    field = str(first["loc"][0]) if first["loc"] else "inputs"
+    if field not in Inputs.model_fields:
+        near = get_close_matches(field, Inputs.model_fields, n=1)
+        hint = f"did you mean {near[0]}?" if near else "no such input: leave it out"
+        return InputError(field, first["input"], hint)
+    return InputError(field, first["input"], describe_rule(field))
+
+
+def describe_rule(field: str) -> str:
+    """What a field accepts, in words, from its schema."""
+    rule = Inputs.json_schema()["properties"][field]
+    if "enum" in rule:
+        return f"must be one of {', '.join(rule['enum'])}"
+    if rule["type"] == "boolean":
+        return "must be true or false"
+    if rule.get("format") == "uri":
+        return "must be a path, a data: URI, or a file opened in binary mode"
+    if rule["type"] == "string":
+        return f"must be text of at most {rule['maxLength']} characters"
+    noun = "a whole number" if rule["type"] == "integer" else "a number"
+    if "maximum" in rule:
+        return f"must be {noun} from {rule['minimum']} to {rule['maximum']}"
+    return f"must be {noun}, {rule['minimum']} or more"

@@ -1,0 +1,37 @@
+"""What the environment says: the only reader of `FANFARE_*` variables."""
+
+from __future__ import annotations
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from fanfare.errors import InputError
+
+
+class Settings(BaseSettings):
+    """Defaults of a machine; an argument or a flag wins over each of them."""
+
+    model_config = SettingsConfigDict(env_prefix="FANFARE_", frozen=True, extra="ignore")
+
+    weights: str = Field(
+        default="epic-mini", description="Model to load: a built-in name, folder or hub id"
+    )
+    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps …")
+    engine: str = Field(default="auto", description="What runs the model")
+    dtype: str = Field(default="auto", description="auto, float32, bfloat16, float16")
+    max_duration_s: int = Field(
+        default=600, ge=1, description="Longest `duration` a request may ask for"
+    )
+    max_audio_s: int = Field(default=600, ge=1, description="Most seconds read from an audio input")
+    max_audio_bytes: int = Field(default=256 * 2**20, ge=1, description="Largest audio input")
+
+
+def read_settings() -> Settings:
+    """The environment as it is now; InputError names the variable that is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = f"FANFARE_{str(first['loc'][0]).upper()}"
+        hint = f"the environment variable is wrong: {first['msg']}"
+        raise InputError(name, first["input"], hint) from None
