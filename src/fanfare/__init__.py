@@ -1,1 +1,54 @@
-"""Epic music from a prompt, on your own machine."""
+"""Epic music from a prompt, on your own machine.
+
+    import fanfare
+
+    model = fanfare.load("epic-mini")
+    model.generate(prompt="heroic brass over pounding taiko", duration=12, seed=7).save("epic.wav")
+
+The names below are imported when they are first used: `import fanfare` itself loads nothing heavy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fanfare.errors import (
+        AudioFileError,
+        CheckpointError,
+        FanfareError,
+        InputError,
+        MissingExtraError,
+        OutputError,
+    )
+    from fanfare.inputs import Inputs
+    from fanfare.model import Model, load
+    from fanfare.piece import Audio
+
+__all__ = [
+    "Audio",
+    "AudioFileError",
+    "CheckpointError",
+    "FanfareError",
+    "InputError",
+    "Inputs",
+    "MissingExtraError",
+    "Model",
+    "OutputError",
+    "load",
+]
+
+_ROOMS = {"Audio": "piece", "Inputs": "inputs", "Model": "model", "load": "model"}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("fanfare.version").fanfare_version()
+    if name not in __all__:
+        raise AttributeError(f"module 'fanfare' has no attribute {name!r}")
+    return getattr(import_module(f"fanfare.{_ROOMS.get(name, 'errors')}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
