@@ -5,9 +5,26 @@ B batch, T frames, S delayed steps, D model width, F plan features, L text lengt
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What one request is conditioned on, as vectors of the model; each part is optional.
+
+    Attributes:
+        cross: text for cross-attention [L, D].
+        prefix: melody and text put before the first step [P, D].
+        frames: a plan, one vector per frame [T, D].
+    """
+
+    cross: Tensor | None = None
+    prefix: Tensor | None = None
+    frames: Tensor | None = None
 
 
 class PlanEncoder(nn.Module):

@@ -6,12 +6,15 @@ B batch, K codebooks, S delayed steps, D width, L text length, P prefix length, 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from fanfare.nn.conditioning import PlanEncoder
+from fanfare.nn.cache import KvCache
+from fanfare.nn.conditioning import Conditions, PlanEncoder
 from fanfare.nn.config import LmConfig
+from fanfare.nn.melody import fit_length, silent_chroma
 from fanfare.nn.transformer import (
     Layer,
     Rotation,
@@ -60,6 +63,16 @@ class LanguageModel(nn.Module):
                 std = 0.02  # logits start near uniform
             nn.init.trunc_normal_(parameter, std=std, a=-3 * std, b=3 * std)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.out_norm.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the weights are."""
+        return self.out_norm.weight.dtype
+
     def forward(
         self,
         tokens: Tensor,
@@ -82,7 +95,6 @@ class LanguageModel(nn.Module):
         Returns:
             Float32 logits [B, K, S, card].
         """
-        config = self.config
         x = self.embed(tokens, prefix, frames)  # [B, P+S, D]
         n_all = x.shape[1]
         positions = torch.arange(n_all, device=x.device)
@@ -90,22 +102,62 @@ class LanguageModel(nn.Module):
             positions = positions + position_offset[:, None]  # [B, P+S]
         elif position_offset:
             positions = positions + position_offset
-        rotation: Rotation | None = None
-        if config.positions == "sin":
-            x = x + sin_embedding(positions, config.dim, config.max_period).to(x.dtype)
-        else:
-            cos, sin = rope_rotation(positions, config.head_dim, config.max_period)
-            rotation = (cos[:, None], sin[:, None]) if cos.dim() == 3 else (cos, sin)
-        if config.past_context is None or n_all <= config.past_context:
+        x, rotation = self._place(x, positions)
+        window = self.config.past_context
+        if window is None or n_all <= window:
             seen = Visibility(is_causal=True)
         else:
-            seen = Visibility(causal_mask(n_all, n_all, config.past_context, device=x.device))
+            seen = Visibility(causal_mask(n_all, n_all, window, device=x.device))
         attend = None if cross_mask is None else cross_mask[:, None, None]  # [B, 1, 1, L]
         for layer in self.layers:
             assert isinstance(layer, Layer)
             kv = None if cross is None else layer.project(cross)
             x = layer(x, seen, rotation, kv, attend)
         return self.read_out(x[:, n_all - tokens.shape[2] :])
+
+    def new_cache(
+        self,
+        n_steps: int,
+        n_prefill: int,
+        pads: Sequence[int],
+        cross: Tensor | None = None,
+        cross_mask: Tensor | None = None,
+    ) -> KvCache:
+        """A cache for `extend`, with one row per entry of `pads`.
+
+        Args:
+            n_steps: steps that it will take in, prefix and pads included.
+            n_prefill: how many of them the first call brings.
+            pads: padding steps at the start of each row.
+            cross: text for cross-attention [R, L, D], already projected.
+            cross_mask: bool [R, L], True where `cross` counts; at least once per row.
+        """
+        cache = KvCache.allocate(
+            self.config, n_steps, n_prefill, pads, dtype=self.dtype, device=self.device
+        )
+        if cross is not None:
+            for layer, memory in zip(self.layers, cache.layers, strict=True):
+                assert isinstance(layer, Layer)
+                memory.cross = layer.project(cross)
+            cache.cross_mask = None if cross_mask is None else cross_mask[:, None, None]
+        return cache
+
+    def extend(self, x: Tensor, cache: KvCache) -> Tensor:
+        """Run embedded steps [R, S, D] on top of what `cache` holds: residual stream [R, S, D]."""
+        span, positions = cache.advance(x.shape[1])
+        seen = cache.visibility(span)
+        x, rotation = self._place(x, positions)
+        for layer, memory in zip(self.layers, cache.layers, strict=True):
+            x = layer(x, seen, rotation, memory.cross, cache.cross_mask, memory, span)
+        return x
+
+    def _place(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Rotation | None]:
+        """Tell [B, S, D] its positions, [S] or [B, S]: in the input, or as a rotation for later."""
+        config = self.config
+        if config.positions == "sin":
+            return x + sin_embedding(positions, config.dim, config.max_period).to(x.dtype), None
+        cos, sin = rope_rotation(positions, config.head_dim, config.max_period)
+        return x, (cos[:, None], sin[:, None]) if cos.dim() == 3 else (cos, sin)
 
     def embed(self, tokens: Tensor, prefix: Tensor | None, frames: Tensor | None) -> Tensor:
         """Input vectors [B, P+S, D], before positions."""
@@ -125,3 +177,63 @@ class LanguageModel(nn.Module):
         """Residual stream [B, S, D] to float32 logits [B, K, S, card]."""
         x = self.out_norm(x)
         return torch.stack([head(x) for head in self.heads], dim=1).float()
+
+    @torch.inference_mode()
+    def conditions(
+        self,
+        text: Tensor | None = None,
+        chroma: Tensor | None = None,
+        plan: Tensor | None = None,
+    ) -> Conditions:
+        """Text states [L, text_dim], chroma [M, n_chroma] and a plan [T, F] as the model's vectors.
+
+        What the model takes but isn't given is replaced by what it was taught to take for "none";
+        no text is a single zero vector.
+        """
+        config = self.config
+        text = self._project_text(text)
+        frames = None
+        if self.plan is not None and plan is not None:
+            frames = self.plan(plan[None].to(self.device, self.dtype))[0]  # [T, D]
+        elif self.plan is not None:
+            frames = self.plan.null(1, 1)[0]
+        if config.text_fusion != "prefix":
+            return Conditions(cross=text, frames=frames)
+        parts = [self._project_chroma(chroma), text]
+        return Conditions(prefix=torch.cat([part for part in parts if part is not None]))
+
+    @torch.inference_mode()
+    def null_conditions(self, conditions: Conditions) -> Conditions:
+        """The conditions of nothing, as long as `conditions`: what guidance departs from."""
+        frames = None
+        if conditions.frames is not None:
+            assert self.plan is not None
+            frames = self.plan.null(1, 1)[0]
+        if conditions.prefix is None:
+            cross = None if conditions.cross is None else torch.zeros_like(conditions.cross[:1])
+            return Conditions(cross=cross, frames=frames)
+        prefix = torch.zeros_like(conditions.prefix)  # text that is masked is zero
+        chroma = self._project_chroma(None)
+        if chroma is not None:
+            prefix[: chroma.shape[0]] = chroma
+        return Conditions(prefix=prefix)
+
+    def _project_text(self, text: Tensor | None) -> Tensor | None:
+        """Text states [L, text_dim] to [L, D]; None to [1, D] of zeros."""
+        if self.text_proj is None:
+            return None
+        if text is None:
+            return torch.zeros(1, self.config.dim, device=self.device, dtype=self.dtype)
+        projected: Tensor = self.text_proj(text.to(self.device, self.dtype))
+        return projected
+
+    def _project_chroma(self, chroma: Tensor | None) -> Tensor | None:
+        """One-hot chroma [M, n_chroma] to [chroma_length, D]; None to that of silence."""
+        if self.chroma_proj is None:
+            return None
+        length, n_chroma = self.config.chroma_length, self.config.n_chroma
+        assert length is not None
+        assert n_chroma is not None
+        fitted = silent_chroma(length, n_chroma) if chroma is None else fit_length(chroma, length)
+        projected: Tensor = self.chroma_proj(fitted.to(self.device, self.dtype))
+        return projected

@@ -1,0 +1,37 @@
+"""TextEncoder: a prompt's words as vectors, through T5. L text length."""
+
+from __future__ import annotations
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+from transformers import T5EncoderModel
+
+
+class TextEncoder:
+    """A T5 encoder with its tokenizer."""
+
+    def __init__(self, model: T5EncoderModel, tokenizer: Tokenizer) -> None:
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        # Files may ask for padding or truncation; one prompt at a time needs neither.
+        self.tokenizer.no_padding()
+        self.tokenizer.no_truncation()
+
+    @property
+    def dim(self) -> int:
+        """Width of the vectors."""
+        return int(self.model.config.d_model)
+
+    @torch.inference_mode()
+    def encode(self, text: str | None) -> Tensor | None:
+        """The last hidden states [L, dim] of `text`; None for no text or an empty one."""
+        if not text:
+            return None
+        ids = self.tokenizer.encode(text).ids
+        eos = self.model.config.eos_token_id
+        if ids[-1:] != [eos]:
+            ids.append(eos)
+        tokens = torch.tensor([ids], device=self.model.device)  # [1, L]
+        states: Tensor = self.model(input_ids=tokens).last_hidden_state
+        return states[0]
