@@ -223,7 +223,8 @@ GARBAGE = [
     "\x00\x01", "\ud800",
     "音楽 壮大な 交響曲", "эпическая музыка", "موسيقى ملحمية",
     "e\u0301" * 50, "\ufdfa" * 9000,
-    "no", "only", "in A", "bpm", "bpm 0", "99999999 bpm", "0 bpm", "5 bpm", "1/0", "without", "solo",
+    "no", "only", "in A", "bpm", "bpm 0", "99999999 bpm", "0 bpm", "5 bpm", "1/0",
+    "without", "solo",
     "not not not", "a" * 9000, "1" * 9000, "12 " * 3000, "tempo " + ": " * 4000, "'" * 9000,
 ]  # fmt: skip
 

@@ -133,8 +133,8 @@ def read_meter(text: str) -> int | None:
         upper, lower = (int(group) for group in match.groups() if group)
         if (upper, lower) in _BEATS and not _negated(text, match.start()):
             return _BEATS[upper, lower]
-    if match := _IN_BEATS.search(text):
-        return int(match[1] or match[2])
+    if written := _IN_BEATS.search(text):
+        return int(written[1] or written[2])
     return None
 
 
