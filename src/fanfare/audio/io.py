@@ -64,12 +64,14 @@ def read_audio(
     """
     import av
 
-    shown = source if isinstance(source, str | Path) else getattr(source, "name", "stream")
+    named = isinstance(source, str | Path)
+    shown = str(source) if named else str(getattr(source, "name", "stream"))
     with _opened(source, shown, field, max_bytes) as file:
         try:
             # A playlist would have FFmpeg open whatever files and addresses it names.
             options = {"protocol_whitelist": "none"}
-            with av.open(file, metadata_errors="ignore", options=options) as container:
+            reader = _Reader(file)
+            with av.open(reader, metadata_errors="ignore", options=options) as container:
                 recording = _decode(container, shown, field, stop_s, max_s)
         except (av.error.FFmpegError, ValueError, OSError, RuntimeError, EOFError) as error:
             hint = "isn't a sound file that can be decoded"
@@ -81,8 +83,23 @@ def read_audio(
     return recording
 
 
+class _Reader:
+    """A file as PyAV uses it, whose failing `seek` says -1: an exception would be printed."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.read = file.read
+        self.tell = file.tell
+        self._seek = file.seek
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        try:
+            return self._seek(offset, whence)
+        except (OSError, ValueError):
+            return -1
+
+
 @contextmanager
-def _opened(source: AudioSource, shown: object, field: str, max_bytes: int) -> Iterator[IO[bytes]]:
+def _opened(source: AudioSource, shown: str, field: str, max_bytes: int) -> Iterator[IO[bytes]]:
     """The source as an open, seekable binary file of at most `max_bytes`."""
     too_large = AudioFileError(field, shown, f"is larger than {max_bytes} bytes: cut it")
     if isinstance(source, str) and source[:5].lower() == "data:":
@@ -109,7 +126,7 @@ def _opened(source: AudioSource, shown: object, field: str, max_bytes: int) -> I
         yield io.BytesIO(_contents(source, shown, field, max_bytes))
 
 
-def _contents(source: IO[bytes], shown: object, field: str, max_bytes: int) -> bytes:
+def _contents(source: IO[bytes], shown: str, field: str, max_bytes: int) -> bytes:
     """All of an open file, from its beginning."""
     try:
         if source.seekable():
@@ -140,7 +157,7 @@ def _data_uri(uri: str, field: str) -> bytes:
 
 def _decode(
     container: av.container.InputContainer,
-    shown: object,
+    shown: str,
     field: str,
     stop_s: int | None,
     max_s: int,

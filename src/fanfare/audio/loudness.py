@@ -1,7 +1,8 @@
 """How loud a piece is (ITU-R BS.1770-4), and the four strategies that set its level.
 
 - loudness: to -14 LUFS. Peaks that would pass -1 dBFS are turned down by a look-ahead limiter,
-  by at most 12 dB, and the lost loudness is made up for; they are never cut off.
+  by at most 18 dB, and the lost loudness is made up for; they are never cut off. Only clicks over
+  near silence need more, and stay below the target.
 - peak: the highest sample to -1 dBFS.
 - rms: the power to -18 dBFS; peaks that would pass full scale are turned down likewise.
 - clip: left as it is, cut off at -1 dBFS.
@@ -25,7 +26,7 @@ SILENCE_RMS = 2e-3
 """Below this (-54 dBFS) there is nothing to make louder but noise."""
 SILENCE_PEAK = 1e-6
 """Below this (-120 dBFS, under one step of 16 bits) there is nothing at all."""
-MAX_LIMITING_DB = 12.0
+MAX_LIMITING_DB = 18.0
 LOUDNESS_TOLERANCE_LU = 0.1
 
 BLOCK_S, STEP_S = 0.4, 0.1

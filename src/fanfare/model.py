@@ -1,0 +1,128 @@
+"""Model: weights that make music, and how to get one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from fanfare.errors import InputError
+from fanfare.inputs import Inputs
+from fanfare.piece import Audio
+from fanfare.predict import Event, Finished, predict
+from fanfare.settings import Settings, read_settings
+from fanfare.weights.bundle import Bundle
+from fanfare.weights.load import load_bundle
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+ENGINES = ("auto", "torch")
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A loaded model. It holds weights only: calls don't touch each other."""
+
+    bundle: Bundle
+    settings: Settings
+
+    @property
+    def name(self) -> str:
+        """What it was loaded as."""
+        return self.bundle.name
+
+    def generate(self, request: Inputs | None = None, /, **fields: object) -> Audio:
+        """Make one piece from an `Inputs`, or from its fields by name.
+
+        Raises InputError naming the field, before anything is generated.
+        """
+        if request is not None and fields:
+            raise InputError(next(iter(fields)), fields, "give Inputs or fields, not both")
+        return self.generate_batch([fields if request is None else request])[0]
+
+    def generate_batch(self, requests: Sequence[Inputs | Mapping[str, object]]) -> list[Audio]:
+        """Make several pieces at once, each as it would come out alone; faster than in turn."""
+        finished = [event for event in self.events(requests) if isinstance(event, Finished)]
+        return [event.audio for event in finished]
+
+    def events(
+        self,
+        requests: Sequence[Inputs | Mapping[str, object]],
+        cancelled: Sequence[threading.Event] | None = None,
+    ) -> Iterator[Event]:
+        """What happens while pieces are made: `Started`, `Progress` by step, `Finished` by piece.
+
+        A flag in `cancelled`, one per request, stops that request between two steps; closing
+        the iterator stops them all.
+        """
+        limit_s = self.settings.max_duration_s
+        parsed = []
+        for request in requests:
+            fields = dict(request) if isinstance(request, Inputs) else request
+            parsed.append(Inputs.parse(fields, max_duration_s=limit_s))
+        if not parsed:
+            return iter(())
+        return predict(self.bundle, parsed, self.settings, cancelled)
+
+    def __repr__(self) -> str:
+        return f"Model({self.name!r}, {self.bundle.lm.device}, {self.bundle.lm.dtype})"
+
+
+def load(
+    name: str | Path = "epic-mini",
+    *,
+    device: str = "auto",
+    engine: str = "auto",
+    dtype: str = "auto",
+    text_encoder: str | Path | None = None,
+    codec: str | Path | None = None,
+) -> Model:
+    """Load a built-in model by name, a folder of weights, or a repository of the hub.
+
+    `device` "auto" is the first CUDA device, else the CPU; `dtype` "auto" is float32 on a CPU and
+    half precision elsewhere; `text_encoder` and `codec` stand in where weights come without.
+    Raises CheckpointError for weights that are missing or damaged, InputError for the rest.
+    """
+    if engine not in ENGINES:
+        raise InputError("engine", engine, f"must be one of {', '.join(ENGINES)}")
+    place = _device(device)
+    bundle = load_bundle(
+        name,
+        text_encoder=text_encoder,
+        codec=codec,
+        device=place,
+        dtype=_dtype(dtype, place),
+    )
+    return Model(bundle, read_settings())
+
+
+def _device(name: str) -> torch.device:
+    """A device of this machine by name."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError("device", name, "must be auto, cpu, cuda, cuda:0 … or mps") from None
+    present = {
+        "cpu": True,
+        "cuda": (device.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not present.get(device.type, False):
+        raise InputError("device", name, "isn't on this machine: use auto or cpu")
+    return device
+
+
+def _dtype(name: str, device: torch.device) -> torch.dtype:
+    """A floating type by name."""
+    if name == "auto":
+        if device.type == "cpu":
+            return torch.float32
+        is_old = device.type == "cuda" and not torch.cuda.is_bf16_supported(False)
+        return torch.float16 if is_old else torch.bfloat16
+    if name not in DTYPES:
+        raise InputError("dtype", name, f"must be one of auto, {', '.join(DTYPES)}")
+    return DTYPES[name]

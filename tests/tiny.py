@@ -1,0 +1,95 @@
+"""Tiny random checkpoints in Fanfare's own layout, complete with codec, text encoder, tokenizer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import EncodecConfig, EncodecModel, T5Config, T5EncoderModel
+
+from fanfare.nn.config import LmConfig
+from fanfare.nn.lm import LanguageModel
+
+CARD, BOOKS = 32, 4
+WORDS = ["</s>", "<unk>", "epic", "brass", "calm", "piano", "taiko", "choir", "slow", "fast"]
+
+Kind = Literal["text", "melody", "stereo", "rope"]
+
+
+def write_checkpoint(folder: Path, kind: Kind) -> Path:
+    """A model that takes text; "melody" also follows one, "rope" knows no length limit."""
+    torch.manual_seed(2)
+    channels = 2 if kind == "stereo" else 1
+    config = LmConfig(
+        n_codebooks=BOOKS * channels,
+        card=CARD,
+        dim=32,
+        n_heads=2,
+        n_layers=2,
+        ffn_dim=64,
+        delays=tuple(q for q in range(BOOKS) for _ in range(channels)),
+        positions="rope" if kind == "rope" else "sin",
+        past_context=64 if kind == "rope" else None,
+        text_dim=16,
+        text_fusion="prefix" if kind == "melody" else "cross",
+        n_chroma=12 if kind == "melody" else None,
+        chroma_length=20 if kind == "melody" else None,
+        channels=channels,
+    )
+    lm = LanguageModel(config)
+    for parameter in lm.parameters():
+        torch.nn.init.normal_(parameter, std=0.4)
+    folder.mkdir()
+    save_file(lm.state_dict(), folder / "lm.safetensors")
+    card = {"format": 1, "name": f"tiny-{kind}", "licence": "Apache-2.0", "lm": config.to_dict()}
+    (folder / "fanfare.json").write_text(json.dumps(card))
+    _write_codec(folder / "codec")
+    _write_text_encoder(folder / "text")
+    return folder
+
+
+def _write_codec(folder: Path) -> None:
+    config = EncodecConfig(
+        target_bandwidths=[BOOKS * 50 * 5 / 1000],  # kbit/s: 50 frames, 5 bits a code
+        sampling_rate=32000,
+        audio_channels=1,
+        normalize=False,
+        num_filters=2,
+        upsampling_ratios=[8, 5, 4, 4],
+        num_lstm_layers=1,
+        hidden_size=8,
+        codebook_size=CARD,
+        codebook_dim=8,
+        use_causal_conv=False,
+        use_conv_shortcut=False,
+    )
+    codec = EncodecModel(config)
+    for layer in codec.quantizer.layers:
+        torch.nn.init.normal_(layer.codebook.embed)
+    # As trained ones do, the decoder gives sound of some level.
+    torch.nn.init.normal_(codec.decoder.layers[-1].conv.bias, std=0.02)
+    codec.save_pretrained(folder)
+
+
+def _write_text_encoder(folder: Path) -> None:
+    config = T5Config(
+        vocab_size=len(WORDS),
+        d_model=16,
+        d_kv=4,
+        d_ff=16,
+        num_layers=1,
+        num_heads=2,
+        eos_token_id=0,
+        pad_token_id=1,
+    )
+    encoder = T5EncoderModel(config)
+    torch.nn.init.normal_(encoder.shared.weight, std=3.0)
+    encoder.save_pretrained(folder)
+    vocabulary = {word: index for index, word in enumerate(WORDS)}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.save(str(folder / "tokenizer.json"))
