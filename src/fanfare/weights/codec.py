@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from transformers import EncodecConfig, EncodecModel
 from fanfare.errors import CheckpointError
 from fanfare.nn.codec import Codec
 from fanfare.weights.tensors import (
+    Rename,
     TensorSource,
     fill,
     fuse_weight_norm,
@@ -55,6 +56,8 @@ def build_codec(
     channels: int,
     n_codebooks: int,
     device: torch.device | str,
+    renames: Sequence[Rename] = (),
+    ignored: str = TRAINING_ONLY,
 ) -> Codec:
     """A codec of `n_codebooks` for all `channels`, in float32, its weight norm fused.
 
@@ -62,6 +65,8 @@ def build_codec(
         values: transformers' EncodecConfig as JSON values.
         source: its tensors, weight norm under either naming or fused.
         what: names the file in errors.
+        renames: from transformers' names, weight norm fused, to the source's.
+        ignored: regular expression for tensors of the source that only training needs.
 
     Raises:
         CheckpointError: the tensors don't fit, or the codec is of a kind that isn't known.
@@ -81,9 +86,9 @@ def build_codec(
     fill(
         model,
         fuse_weight_norm(source),
-        (),
+        renames,
         what=what,
-        ignored=TRAINING_ONLY,
+        ignored=ignored,
         tied=TRAINING_ONLY,
         dtype=torch.float32,
         device=device,

@@ -7,10 +7,12 @@ from pathlib import Path
 import torch
 
 from fanfare.errors import CheckpointError
+from fanfare.weights.audiocraft_layout import EXPORT, STATE, load_audiocraft
 from fanfare.weights.bundle import Bundle
 from fanfare.weights.own_layout import CARD, load_own
+from fanfare.weights.parts import Parts
 from fanfare.weights.registry import find
-from fanfare.weights.transformers_layout import Parts, load_transformers
+from fanfare.weights.transformers_layout import load_transformers
 
 
 def load_bundle(
@@ -24,7 +26,8 @@ def load_bundle(
     """Load a model with everything it needs.
 
     Args:
-        source: a built-in model's name, a folder, or an "owner/name" on the Hugging Face hub.
+        source: a built-in model's name, a folder, a fine-tune's exported file, or an
+            "owner/name" on the Hugging Face hub.
         text_encoder: where a T5 lies, in place of the checkpoint's own; as `source`.
         codec: where an EnCodec lies, in place of the checkpoint's own; as `source`.
         device: where the weights go.
@@ -33,16 +36,18 @@ def load_bundle(
     Raises:
         CheckpointError: the checkpoint is missing, damaged, or of an unknown kind.
     """
-    folder = find(source)
+    path = find(source)
     parts = Parts(
         text_encoder=None if text_encoder is None else find(text_encoder),
         codec=None if codec is None else find(codec),
     )
-    if (folder / CARD).is_file():
-        return load_own(folder, parts, device=device, dtype=dtype)
-    if (folder / "config.json").is_file():
-        return load_transformers(folder, parts, device=device, dtype=dtype)
+    if (path / CARD).is_file():
+        return load_own(path, parts, device=device, dtype=dtype)
+    if (path / "config.json").is_file():
+        return load_transformers(path, parts, device=device, dtype=dtype)
+    if path.is_file() or (path / STATE).is_file() or (path / EXPORT).is_file():
+        return load_audiocraft(path, parts, device=device, dtype=dtype)
     raise CheckpointError(
-        f"{folder}: no checkpoint of a known layout; expected {CARD} (Fanfare's own)"
-        " or config.json (transformers)"
+        f"{path}: no checkpoint of a known layout; expected {CARD} (Fanfare's own), config.json"
+        f" (transformers), {STATE} (audiocraft) or {EXPORT} (a fine-tune)"
     )

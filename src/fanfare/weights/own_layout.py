@@ -26,6 +26,7 @@ from fanfare.nn.config import LmConfig
 from fanfare.nn.lm import LanguageModel
 from fanfare.weights.bundle import Bundle
 from fanfare.weights.codec import TRAINING_ONLY, load_codec_folder
+from fanfare.weights.parts import Parts
 from fanfare.weights.tensors import (
     fill,
     fuse_weight_norm,
@@ -34,7 +35,6 @@ from fanfare.weights.tensors import (
     read_json,
 )
 from fanfare.weights.text import load_text_folder
-from fanfare.weights.transformers_layout import Parts
 
 FORMAT = 1
 CARD = "fanfare.json"

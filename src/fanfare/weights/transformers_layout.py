@@ -6,7 +6,6 @@ One `config.json` with the parts nested, one set of safetensors with the parts' 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from fanfare.nn.config import LmConfig
 from fanfare.nn.lm import LanguageModel
 from fanfare.weights.bundle import Bundle
 from fanfare.weights.codec import build_codec, load_codec_folder
+from fanfare.weights.parts import Parts
 from fanfare.weights.tensors import (
     Rename,
     TensorSource,
@@ -63,14 +63,6 @@ REQUIRED: dict[str, object] = {
     "tie_word_embeddings": False,
     "cross_attention_hidden_size": None,
 }
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Where a checkpoint's other models lie, if not inside it."""
-
-    text_encoder: Path | None = None
-    codec: Path | None = None
 
 
 def load_transformers(
