@@ -70,8 +70,9 @@ def _write_codec(folder: Path) -> None:
     codec = EncodecModel(config)
     for layer in codec.quantizer.layers:
         torch.nn.init.normal_(layer.codebook.embed)
-    # As trained ones do, the decoder gives sound of some level.
-    torch.nn.init.normal_(codec.decoder.layers[-1].conv.bias, std=0.02)
+    for name, parameter in codec.decoder.named_parameters():
+        if "bias" in name:
+            torch.nn.init.zeros_(parameter)  # biases would add a constant to the sound
     codec.save_pretrained(folder)
 
 
