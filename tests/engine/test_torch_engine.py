@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -189,6 +190,28 @@ def test_a_cancelled_job_stops_and_leaves_the_others_alone() -> None:
     assert event.codes[1] is None
     assert event.codes[0] is not None
     assert torch.equal(event.codes[0], alone)
+
+
+def test_long_pieces_are_made_in_windows_that_go_on_from_each_other() -> None:
+    lm = build("cross")
+    lm.config = replace(lm.config, max_duration_s=20, frame_rate_hz=1)
+    conditions = condition(lm, 0)
+    null = lm.null_conditions(conditions)
+    long = Job(30, conditions, null, SamplingSettings(temperature=0), 0)
+    short = Job(9, conditions, null, SamplingSettings(top_k=5), 1)
+    *progress, result = generate(lm, [long, short])
+    assert isinstance(result, Result)
+    assert progress[-1] == Progress(len(progress), len(progress))
+    codes, alone = result.codes[0], run(lm, [short])[0]
+    assert codes is not None
+    assert alone is not None
+    assert torch.equal(result.codes[1], alone)
+    assert codes.shape == (3, 30)
+    first = run(lm, [replace(long, n_frames=20)])[0]
+    assert first is not None
+    assert torch.equal(codes[:, :20], first)
+    second = run(lm, [replace(long, n_frames=12, prompt=first[:, 18:])])[0]
+    assert torch.equal(codes[:, 18:], second)
 
 
 def test_cancelling_every_job_ends_the_run() -> None:

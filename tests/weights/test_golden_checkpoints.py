@@ -109,10 +109,11 @@ class Case:
         seed: int = 0,
         prompt: Tensor | None = None,
         melody: Tensor | None = None,
+        n_frames: int = 100,
     ) -> Tensor:
-        """Two seconds of codes [K, 100]."""
+        """Codes [K, T], of two seconds unless told."""
         conditions, null = self.bundle.conditions(text, melody)
-        job = Job(100, conditions, null, settings, seed, prompt)
+        job = Job(n_frames, conditions, null, settings, seed, prompt)
         *_, result = generate(self.bundle.lm, [job])
         assert isinstance(result, Result)
         assert result.codes[0] is not None
@@ -178,6 +179,13 @@ def test_continuation(case: Case, melody_wav: Tensor) -> None:
     wav = melody_wav[:, :32000].expand(case.bundle.config.channels, -1)
     prompt = case.bundle.codec.encode(wav[None])[0]
     case.check("continuation_1s_total2s_greedy_codes", case.codes(GREEDY, prompt=prompt))
+
+
+@pytest.mark.parametrize("layout", ["audiocraft"], indirect=True)
+@pytest.mark.parametrize("case", ["text"], indirect=True)
+def test_windows(case: Case) -> None:
+    codes = case.codes(GREEDY, n_frames=33 * 50)
+    case.check("long_33s_stride18_greedy_codes", codes)
 
 
 @pytest.mark.parametrize("case", ["melody"], indirect=True)

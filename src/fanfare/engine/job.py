@@ -22,6 +22,8 @@ class Job:
         settings: how tokens are drawn.
         seed: of the request's own generator.
         prompt: codes to continue, int64 [K, P] with P < T; None = start from nothing.
+        later: conditions and null of every further window of a long piece (see `windows`);
+            empty = those of the first.
         cancelled: set from any thread to stop the job before its next step.
     """
 
@@ -31,6 +33,7 @@ class Job:
     settings: SamplingSettings
     seed: int
     prompt: Tensor | None = None
+    later: tuple[tuple[Conditions, Conditions | None], ...] = ()
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:

@@ -10,11 +10,13 @@ job's first free column is the batch's first step.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from fanfare.engine.job import Job, Progress, Result
+from fanfare.engine.windows import Window, plan_windows
 from fanfare.nn.cache import KvCache
 from fanfare.nn.conditioning import Conditions, align_frames
 from fanfare.nn.delay import DelayPattern
@@ -25,26 +27,80 @@ from fanfare.nn.sampling import SamplingSettings, draw, exponential_noise, mix_g
 def generate(lm: LanguageModel, jobs: Sequence[Job]) -> Iterator[Progress | Result]:
     """Run `jobs` together; yields a `Progress` after every step and, last, the `Result`.
 
-    A job's codes don't depend on the others in the batch, nor on torch's global generator.
+    A job's codes don't depend on the others in the batch, nor on torch's global generator. Pieces
+    longer than the model's reach are made in windows, each going on from the end of the last.
     """
     assert jobs, "no jobs"
-    batch = _Batch(lm, jobs)
-    for step in range(batch.n_steps):
-        if all(job.cancelled.is_set() for job in jobs):
+    plans = [plan_windows(lm.config, job.n_frames, job.n_prompt_frames) for job in jobs]
+    rounds = [
+        [j for j, plan in enumerate(plans) if index < len(plan)]
+        for index in range(max(len(plan) for plan in plans))
+    ]
+    n_steps = sum(
+        max(plans[j][index].n_frames - plans[j][index].n_prompt for j in members)
+        + lm.config.max_delay
+        for index, members in enumerate(rounds)
+    )
+    generators = [_generator(job, lm.device) for job in jobs]
+    codes: list[Tensor | None] = [job.prompt for job in jobs]  # so far
+    done = 0
+    for index, members in enumerate(rounds):
+        members = [j for j in members if not jobs[j].cancelled.is_set()]
+        if not members:
             break
-        batch.step(step)
-        yield Progress(step + 1, batch.n_steps)
-    yield Result(batch.codes())
+        parts = [_part(jobs[j], plans[j][index], index, codes[j]) for j in members]
+        batch = _Batch(lm, parts, [generators[j] for j in members])
+        for step in range(batch.n_steps):
+            if all(part.cancelled.is_set() for part in parts):
+                break
+            batch.step(step)
+            done += 1
+            yield Progress(done, n_steps)
+        for j, made in zip(members, batch.codes(), strict=True):
+            codes[j] = _joined(codes[j], made, plans[j][index])
+    yield Result(
+        [None if job.cancelled.is_set() else made for job, made in zip(jobs, codes, strict=True)]
+    )
+
+
+def _generator(job: Job, device: torch.device) -> torch.Generator | None:
+    if job.settings.is_greedy:
+        return None
+    return torch.Generator(device=device).manual_seed(job.seed)
+
+
+def _part(job: Job, window: Window, index: int, codes: Tensor | None) -> Job:
+    """The job of one window, `codes` [K, T so far] being what it goes on from."""
+    conditions, null = job.conditions, job.null
+    if index > 0 and job.later:
+        conditions, null = job.later[index - 1]
+    prompt = None
+    if window.n_prompt:
+        assert codes is not None
+        prompt = codes[:, window.start : window.start + window.n_prompt]
+    return replace(job, n_frames=window.n_frames, conditions=conditions, null=null, prompt=prompt)
+
+
+def _joined(codes: Tensor | None, made: Tensor | None, window: Window) -> Tensor | None:
+    """The codes so far with what a window adds to them."""
+    if made is None or codes is None:
+        return made
+    return torch.cat([codes.to(made.device), made[:, window.n_prompt :]], dim=1)
 
 
 class _Batch:
     """The tensors of one run: the cache, the columns so far, the noise."""
 
     @torch.inference_mode()
-    def __init__(self, lm: LanguageModel, jobs: Sequence[Job]) -> None:
+    def __init__(
+        self,
+        lm: LanguageModel,
+        jobs: Sequence[Job],
+        generators: Sequence[torch.Generator | None],
+    ) -> None:
         self.lm = lm
         self.jobs = jobs
-        self.sampler = _Sampler(jobs, lm)
+        self.sampler = _Sampler(jobs, generators, lm)
         self.guided = [j for j, job in enumerate(jobs) if job.is_guided]
         self.rows = list(range(len(jobs))) + self.guided  # the job of each row
         self.spread = None
@@ -160,13 +216,15 @@ class _Batch:
 class _Sampler:
     """Draws one column of tokens for every job, each by its own settings and generator."""
 
-    def __init__(self, jobs: Sequence[Job], lm: LanguageModel) -> None:
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        generators: Sequence[torch.Generator | None],
+        lm: LanguageModel,
+    ) -> None:
         J, config, device = len(jobs), lm.config, lm.device
         self.n_jobs = J
-        self.generators = [
-            None if job.settings.is_greedy else torch.Generator(device=device).manual_seed(job.seed)
-            for job in jobs
-        ]
+        self.generators = generators
         self.noise = torch.ones(J, config.n_codebooks, config.card, device=device)
         guided = [j for j, job in enumerate(jobs) if job.is_guided]
         self.guided = torch.tensor(guided, device=device) if 0 < len(guided) < J else None

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from fanfare.nn.codec import Codec
@@ -48,6 +49,7 @@ class Bundle:
         text: str | None = None,
         melody: Tensor | None = None,
         plan: Tensor | None = None,
+        window_start_s: float | None = None,
     ) -> tuple[Conditions, Conditions | None]:
         """What to condition a request on, and the null condition if the two differ.
 
@@ -55,13 +57,24 @@ class Bundle:
             text: the prompt, for models that take text.
             melody: audio [C, N] at the model's sample rate, for models that take a melody.
             plan: features [T, F], for models that take a plan.
+            window_start_s: where in a piece made in windows this one starts; a melody is then
+                repeated for as long as the piece lasts. None = the piece is made at once.
         """
         states = None if self.text is None else self.text.encode(text)
         classes = None
         if melody is not None:
             assert self.config.n_chroma is not None, f"{self.name} takes no melody"
+            if window_start_s is not None:
+                melody = self._repeated(melody, window_start_s)
             classes = chroma(melody, self.config.sample_rate_hz, self.config.n_chroma)
         conditions = self.lm.conditions(states, classes, plan)
         if states is None and classes is None and plan is None:
             return conditions, None
         return conditions, self.lm.null_conditions(conditions)
+
+    def _repeated(self, melody: Tensor, start_s: float) -> Tensor:
+        """The window of an endlessly repeated melody [C, N] that starts at `start_s`."""
+        rate_hz = self.config.sample_rate_hz
+        start, n_samples = int(start_s * rate_hz), int(self.config.max_duration_s * rate_hz)
+        position = torch.arange(start, start + n_samples) % melody.shape[1]
+        return melody[:, position]
