@@ -1,0 +1,358 @@
+"""Trains epic-mini's codec: a small EnCodec in the form that transformers' `EncodecModel` holds.
+
+Encoder and decoder are transformers' modules; the quantiser is trained here (moving averages,
+k-means start, restart of dead codes) and written into the model's own codebooks at the end.
+Losses: L1 of log-mel spectra and spectral convergence at several scales, waveform L1, commitment
+(the non-adversarial part of EnCodec, arXiv 2210.13438).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations, parametrize
+from transformers import EncodecConfig, EncodecModel
+from transformers.audio_utils import mel_filter_bank
+
+from fanfare.epic.corpus import Corpus
+from fanfare.epic.render import SAMPLE_RATE_HZ
+
+HOP = 640
+MEL_BANDS = {2048: 128, 512: 64, 256: 40}
+"""Window length in samples → mel bands, for the spectral loss."""
+CODEBOOK_SIZE, N_CODEBOOKS, LATENT = 1024, 4, 128
+
+
+@dataclass(frozen=True)
+class CodecRecipe:
+    """How the codec is trained.
+
+    Attributes:
+        minutes: wall-clock length of the run; the learning rate follows the clock.
+        batch, crop_frames: excerpts a step, and their length.
+        warmup_steps: steps before quantising starts (with k-means on recent latents).
+    """
+
+    minutes: float = 32.0
+    n_filters: int = 16
+    batch: int = 10
+    crop_frames: int = 32
+    peak_lr: float = 6e-4
+    warmup_steps: int = 1500
+    spectral_share: float = 1.0
+    commitment: float = 0.15
+    max_norm: float = 1.0
+    checkpoint_minutes: float = 3.0
+    seed: int = 0
+
+
+def codec_config(n_filters: int) -> EncodecConfig:
+    """32 kHz mono, 50 frames a second, 4 × 1024 codes (2 kbit/s)."""
+    return EncodecConfig(
+        sampling_rate=SAMPLE_RATE_HZ, audio_channels=1, num_filters=n_filters,
+        upsampling_ratios=[8, 5, 4, 4], hidden_size=LATENT, codebook_dim=LATENT,
+        codebook_size=CODEBOOK_SIZE, target_bandwidths=[2.0], use_causal_conv=False,
+        use_conv_shortcut=False, normalize=False, norm_type="weight_norm", num_lstm_layers=1,
+        pad_mode="constant",
+    )  # fmt: skip
+
+
+class TrainingQuantizer(nn.Module):
+    """Residual vector quantiser whose codebooks are moving averages of what they encode."""
+
+    def __init__(self, decay: float = 0.99) -> None:
+        super().__init__()
+        self.decay = decay
+        self.books: Tensor
+        self.counts: Tensor
+        self.sums: Tensor
+        self.register_buffer("books", torch.randn(N_CODEBOOKS, CODEBOOK_SIZE, LATENT) * 0.01)
+        self.register_buffer("counts", torch.ones(N_CODEBOOKS, CODEBOOK_SIZE))
+        self.register_buffer("sums", self.books.clone())
+
+    @torch.no_grad()
+    def start(self, latents: Tensor, rounds: int = 12) -> None:
+        """K-means over latents [M, D], book by book on the residual."""
+        residual = latents
+        for k in range(N_CODEBOOKS):
+            book = residual[torch.randperm(len(residual))[:CODEBOOK_SIZE]].clone()
+            for _ in range(rounds):
+                index = nearest_code(residual, book)
+                count = torch.bincount(index, minlength=CODEBOOK_SIZE).unsqueeze(1)
+                total = torch.zeros_like(book).index_add_(0, index, residual)
+                book = torch.where(count > 0, total / count.clamp(min=1), book)
+                empty = (count == 0).squeeze(1).nonzero().squeeze(1)
+                book[empty] = residual[torch.randint(len(residual), (len(empty),))]
+            self.books[k], self.counts[k] = book, 1.0
+            self.sums[k] = book
+            residual = residual - book[nearest_code(residual, book)]
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Quantises latents [B, D, T]: straight-through result, and the error left, both alike."""
+        B, D, T = z.shape
+        flat = z.transpose(1, 2).reshape(-1, D)
+        residual = flat.detach()
+        total = torch.zeros_like(residual)
+        for k in range(N_CODEBOOKS):
+            index = nearest_code(residual, self.books[k])
+            chosen = self.books[k][index]
+            if self.training:
+                self._follow(k, residual, index)
+            total = total + chosen
+            residual = residual - chosen
+        quantised = total.view(B, T, D).transpose(1, 2)
+        return z + (quantised - z).detach(), (z - quantised).detach()
+
+    @torch.no_grad()
+    def _follow(self, k: int, residual: Tensor, index: Tensor) -> None:
+        count = torch.bincount(index, minlength=CODEBOOK_SIZE).float()
+        total = torch.zeros_like(self.books[k]).index_add_(0, index, residual)
+        self.counts[k].mul_(self.decay).add_(count, alpha=1 - self.decay)
+        self.sums[k].mul_(self.decay).add_(total, alpha=1 - self.decay)
+        dead = (self.counts[k] < 0.02).nonzero().squeeze(1)
+        if len(dead):
+            self.sums[k][dead] = residual[torch.randint(len(residual), (len(dead),))] * 0.1
+            self.counts[k][dead] = 0.1
+        self.books[k] = self.sums[k] / self.counts[k].unsqueeze(1)
+
+
+def nearest_code(x: Tensor, book: Tensor) -> Tensor:
+    """Index of the nearest row of `book` [n, D] for every row of `x` [M, D]."""
+    return (book.pow(2).sum(1) - 2 * (x @ book.T)).argmin(dim=1)
+
+
+class SpectralLoss(nn.Module):
+    """Multi-scale spectral distance; returns it with its log-mel part at the first scale."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes = tuple(MEL_BANDS)
+        for n_fft, n_mels in MEL_BANDS.items():
+            mel = mel_filter_bank(n_fft // 2 + 1, n_mels, 0.0, SAMPLE_RATE_HZ / 2, SAMPLE_RATE_HZ)
+            self.register_buffer(f"mel{n_fft}", torch.tensor(mel, dtype=torch.float32))
+            self.register_buffer(f"window{n_fft}", torch.hann_window(n_fft))
+
+    def forward(self, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Distance of `y` from `x`, both [B, N]."""
+        total, first = y.new_zeros(()), y.new_zeros(())
+        for n_fft in self.sizes:
+            window = getattr(self, f"window{n_fft}")
+            mel = getattr(self, f"mel{n_fft}")
+            a, b = (
+                torch.stft(s, n_fft, n_fft // 4, window=window, return_complex=True).abs()
+                for s in (y, x)
+            )
+            log_a, log_b = (
+                (s.transpose(1, 2) @ mel).clamp(min=1e-3 * n_fft**0.5 / 32).log() for s in (a, b)
+            )
+            log_l1 = (log_a - log_b).abs().mean()
+            convergence = (a - b).norm() / b.norm().clamp(min=1e-3)
+            total = total + log_l1 + 0.7 * convergence
+            first = first if n_fft != self.sizes[0] else log_l1
+        return total / len(self.sizes), first.detach()
+
+
+def convolutions(model: EncodecModel) -> list[nn.Conv1d | nn.ConvTranspose1d]:
+    """All convolutions of the codec."""
+    return [m for m in model.modules() if isinstance(m, nn.Conv1d | nn.ConvTranspose1d)]
+
+
+@torch.no_grad()
+def calibrate(model: EncodecModel, x: Tensor) -> None:
+    """Scales every convolution to unit variance over time on a batch of audio [B, N].
+
+    With the default start the signal fades, layer by layer, below the biases, and thousands of
+    steps pass before the codec hears its input. Layer-sequential (LSUV, arXiv 1511.06422).
+    """
+    targets: dict[nn.Module, float] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
+            targets[module] = 0.4 if name.endswith("block.3.conv") else 1.0
+    targets[model.decoder.layers[-1].conv] = float(x.std())
+
+    def rescale(module: Any, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+        factor = targets[module] / output.std(dim=-1).mean().clamp(min=1e-6)
+        module.weight.mul_(factor)
+        return output * factor
+
+    hooks = []
+    for module in targets:
+        nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+        hooks.append(module.register_forward_hook(rescale))
+    model.decoder(model.encoder(x.unsqueeze(1)))
+    for hook in hooks:
+        hook.remove()
+
+
+class CodecTrainer:
+    """One codec in training: model, quantiser, optimiser, moving average of the weights."""
+
+    def __init__(self, recipe: CodecRecipe) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe = recipe
+        self.model = EncodecModel(codec_config(recipe.n_filters))
+        for module in convolutions(self.model):  # trains half again as fast without weight norm
+            parametrize.remove_parametrizations(module, "weight")
+        self.quantizer = TrainingQuantizer()
+        self.loss = SpectralLoss()
+        self.parameters = [
+            *self.model.encoder.parameters(), *self.model.decoder.parameters()
+        ]  # fmt: skip
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, recipe.peak_lr, betas=(0.8, 0.99), weight_decay=1e-2
+        )
+        self.average = [p.detach().clone() for p in self.parameters]
+        self.step, self.spent_s = 0, 0.0
+        self.recent: list[Tensor] = []
+
+    def train(self, corpus: Corpus, checkpoint: Path) -> Iterator[dict[str, float]]:
+        """Trains by the clock, yielding figures every 50 steps; resumes from `checkpoint`."""
+        if checkpoint.exists():
+            self._restore(checkpoint)
+        else:
+            calibrate(self.model, crops(corpus, np.random.default_rng(1), self.recipe))
+        rng = np.random.default_rng(self.recipe.seed + self.step)
+        last = saved = time.monotonic()
+        while self.spent_s < self.recipe.minutes * 60:
+            figures = self._step(crops(corpus, rng, self.recipe))
+            now = time.monotonic()
+            self.spent_s += now - last
+            last = now
+            if self.step % 50 == 0:
+                yield {"step": self.step, "minutes": self.spent_s / 60, **figures}
+            if now - saved > self.recipe.checkpoint_minutes * 60:
+                self._save(checkpoint)
+                saved = now
+        self._save(checkpoint)
+
+    def _step(self, x: Tensor) -> dict[str, float]:
+        done = self.spent_s / (self.recipe.minutes * 60)
+        warm = min(1.0, (self.step + 1) / 100)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.peak_lr * warm * (0.03 + 0.97 * cosine(done))
+        with torch.autocast("cpu", torch.bfloat16):
+            z = self.model.encoder(x.unsqueeze(1)).float()
+        if self.step == self.recipe.warmup_steps:
+            self.quantizer.start(torch.cat(self.recent))
+            self.recent.clear()
+        latents = z.detach().requires_grad_()
+        if self.step < self.recipe.warmup_steps:
+            self.recent.append(latents.detach().transpose(1, 2).reshape(-1, LATENT))
+            self.recent = self.recent[-120:]
+            quantised, pull = latents, 0.01 * latents.detach()
+        else:
+            quantised, pull = self.quantizer(latents)
+            # Some excerpts pass unquantised at first, which keeps the encoder learning detail.
+            free = torch.rand(len(x), 1, 1) < 0.3 * max(0.0, 1.0 - 2.0 * done)
+            quantised = torch.where(free, latents, quantised)
+        with torch.autocast("cpu", torch.bfloat16):
+            y = self.model.decoder(quantised).squeeze(1)
+        y = y.float()
+        spectral, log_mel = self.loss(y, x)
+        level = x.abs().mean(dim=1).clamp(min=1e-3)
+        wave = ((y - x).abs().mean(dim=1) / level).mean()
+        self.optimizer.zero_grad()
+        share = self.recipe.spectral_share * self._spectra_heard()
+        y.backward(balanced(y, {spectral: share, wave: 1.0}))
+        assert latents.grad is not None
+        z.backward(latents.grad + pull * (self.recipe.commitment * norm_ratio(latents.grad, pull)))
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.recipe.max_norm)
+        self.optimizer.step()
+        self.step += 1
+        decay = min(0.999, (self.step + 1) / (self.step + 10))
+        torch._foreach_lerp_(self.average, self.parameters, 1 - decay)
+        return {
+            "spectral": spectral.item(), "wave": wave.item(), "log_mel": log_mel.item(),
+            "si_sdr": si_sdr(y.detach(), x).item(), "grad": norm.item(),
+        }  # fmt: skip
+
+    def _spectra_heard(self) -> float:
+        """0 at first: the waveform alone teaches the phase; then, step by step, 1."""
+        start = self.recipe.warmup_steps // 2
+        return min(max((self.step - start) / (2 * start), 0.0), 1.0)
+
+    def finished(self) -> EncodecModel:
+        """The model with averaged weights and trained codebooks."""
+        with torch.no_grad():
+            for parameter, average in zip(self.parameters, self.average, strict=True):
+                parameter.copy_(average)
+            for k, layer in enumerate(self.model.quantizer.layers[:N_CODEBOOKS]):
+                layer.codebook.embed.copy_(self.quantizer.books[k])
+                layer.codebook.embed_avg.copy_(self.quantizer.books[k])
+        for module in convolutions(self.model):
+            parametrizations.weight_norm(module)
+        return self.model.eval()
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "model": self.model.state_dict(), "quantizer": self.quantizer.state_dict(),
+            "optimizer": self.optimizer.state_dict(), "average": self.average,
+            "step": self.step, "spent_s": self.spent_s,
+        }  # fmt: skip
+
+    def _save(self, path: Path) -> None:
+        partial = path.with_suffix(".partial")
+        torch.save(self._state(), partial)
+        partial.replace(path)
+
+    def _restore(self, path: Path) -> None:
+        state = torch.load(path, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.quantizer.load_state_dict(state["quantizer"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average = state["average"]
+        self.step, self.spent_s = state["step"], state["spent_s"]
+
+
+def balanced(y: Tensor, losses: dict[Tensor, float]) -> Tensor:
+    """Gradient at `y` of several losses, each brought to the norm of its share.
+
+    Left alone, the log-spectral loss drowns the waveform's, and the codec never finds the phase
+    (EnCodec's balancer, arXiv 2210.13438 §3.4, without its moving average).
+    """
+    total = torch.zeros_like(y)
+    for loss, share in losses.items():
+        if not share:
+            continue
+        (gradient,) = torch.autograd.grad(loss, y, retain_graph=True)
+        total += share * gradient / gradient.norm().clamp(min=1e-12)
+    return total / sum(losses.values())
+
+
+def norm_ratio(a: Tensor, b: Tensor) -> Tensor:
+    """How much longer `a` is than `b`."""
+    return a.norm() / b.norm().clamp(min=1e-12)
+
+
+def crops(corpus: Corpus, rng: np.random.Generator, recipe: CodecRecipe) -> Tensor:
+    """Random excerpts [B, N], avoiding silent ones, polarity flipped at random."""
+    n = recipe.crop_frames * HOP
+    out: list[np.ndarray] = []
+    while len(out) < recipe.batch:
+        wav = corpus.wavs[rng.integers(len(corpus.wavs))]
+        start = int(rng.integers(len(wav) - n))
+        crop = wav[start : start + n].astype(np.float32) / 32767
+        if np.abs(crop).max() > 0.01 or rng.random() < 0.1:
+            out.append(crop * rng.choice((-1.0, 1.0)) * 10 ** rng.uniform(-0.2, 0.05))
+    return torch.from_numpy(np.stack(out).astype(np.float32))
+
+
+def cosine(done: float) -> float:
+    """1 at the start, 0 at the end."""
+    return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+
+
+def si_sdr(y: Tensor, x: Tensor) -> Tensor:
+    """Scale-invariant signal-to-distortion ratio in dB, mean over rows [B, N]."""
+    scale = (y * x).sum(-1, keepdim=True) / x.pow(2).sum(-1, keepdim=True).clamp(min=1e-8)
+    target = scale * x
+    ratio = target.pow(2).sum(-1) / (y - target).pow(2).sum(-1).clamp(min=1e-8)
+    return (10 * ratio.clamp(min=1e-8).log10()).mean()
