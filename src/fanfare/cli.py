@@ -345,3 +345,7 @@ def doctor(
                 typer.echo(f"{mark} {finding.name:<14}{finding.value}")
         if not all(finding.ok for finding in findings):
             raise typer.Exit(EXIT_FAILURE)
+
+
+if __name__ == "__main__":
+    main()

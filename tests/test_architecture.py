@@ -1,0 +1,143 @@
+"""Imports point one way: which room may know which, and which must not load heavy libraries.
+
+Every `import` in the package counts, those inside functions too.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import fanfare
+
+PACKAGE = Path(fanfare.__file__).parent
+
+KNOWN_TO_ALL = {"errors", "inputs", "settings", "version"}
+ARROWS: dict[str, set[str]] = {
+    "errors": set(),
+    "version": set(),
+    "inputs": {"errors"},
+    "settings": {"errors"},
+    "nn": {"nn"},
+    "weights": {"weights", "nn"},
+    "engine": {"engine", "weights", "nn"},
+    "audio": {"audio"},
+    "epic": {"epic", "nn", "weights", "audio"},
+    "piece": {"audio"},
+    "predict": {"engine", "weights", "nn", "audio", "piece", "epic"},
+    "model": {"predict", "weights", "piece"},
+    "doctor": set(),
+    "cli": {"model", "predict", "piece", "audio", "doctor"},
+    "__init__": {"model", "piece"},
+}
+"""Beside KNOWN_TO_ALL: for each room, the rooms it may import from."""
+
+EXCEPTIONS = {
+    # Judges the finished road, so it stands at its end.
+    "epic/evaluate.py": {"model", "piece", "predict"},
+}
+
+HEAVY = {
+    "torch",
+    "numpy",
+    "transformers",
+    "av",
+    "soundfile",
+    "soxr",
+    "mutagen",
+    "matplotlib",
+    "rich",
+}
+LIGHT_ROOMS = {"errors", "version", "inputs", "settings", "doctor", "cli", "__init__"}
+"""Rooms that `fanfare --help` or a server passes through: heavy imports only inside functions."""
+
+
+def files() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room(path: Path) -> str:
+    first = path.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of everything imported below a node."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: imports are absolute"
+            assert node.module
+            if node.module == "fanfare":
+                yield from ((node.lineno, f"fanfare.{alias.name}") for alias in node.names)
+            else:
+                yield node.lineno, node.module
+
+
+def run_on_import(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Statements at the top of a module, those for type checkers left out."""
+    for node in tree.body:
+        is_for_types = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        if not is_for_types and not isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_one_way(path: Path) -> None:
+    here = room(path)
+    assert here in ARROWS, f"a new room: say in ARROWS whom {here} may know"
+    short = path.relative_to(PACKAGE).as_posix()
+    allowed = ARROWS[here] | KNOWN_TO_ALL | EXCEPTIONS.get(short, set())
+    for line, name in imported(ast.parse(path.read_text("utf-8"))):
+        if name == "fanfare" or name.startswith("fanfare."):
+            there = name.split(".")[1] if "." in name else "__init__"
+            assert there in allowed, f"{short}:{line}: {here} must not know {there}"
+
+
+@pytest.mark.parametrize("name", sorted(LIGHT_ROOMS))
+def test_heavy_imports_stay_in_their_rooms(name: str) -> None:
+    path = PACKAGE / f"{name}.py"
+    for statement in run_on_import(ast.parse(path.read_text("utf-8"))):
+        for line, library in imported(statement):
+            assert library.split(".")[0] not in HEAVY, f"{path.name}:{line}: {library}"
+
+
+def test_nn_knows_nothing_of_files_requests_or_time() -> None:
+    for path in (PACKAGE / "nn").glob("*.py"):
+        for line, name in imported(ast.parse(path.read_text("utf-8"))):
+            top = name.split(".")[0]
+            assert top not in {"pathlib", "os", "io", "json", "time", "safetensors"}, (path, line)
+
+
+def test_only_settings_reads_the_environment() -> None:
+    for path in files():
+        if room(path) == "settings":
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Attribute):
+                assert node.attr not in {"environ", "getenv"}, (path, node.lineno)
+
+
+def test_only_the_command_line_prints() -> None:
+    for path in files():
+        if room(path) in {"cli", "epic"}:  # recipes of epic-mini report as they train
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id != "print", (path, node.lineno)
+
+
+def test_no_file_is_too_long() -> None:
+    for path in files():
+        assert len(path.read_text("utf-8").splitlines()) <= 450, path
+
+
+def test_nothing_is_excepted_bare() -> None:
+    for path in files():
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ExceptHandler):
+                assert node.type is not None, (path, node.lineno)
