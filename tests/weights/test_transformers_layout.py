@@ -116,6 +116,16 @@ def test_codec_equals_the_peers(pair: Any) -> None:
     torch.testing.assert_close(pair.ours.codec.decode(codes), decoded, atol=1e-5, rtol=0)
 
 
+def test_long_audio_is_decoded_in_pieces_without_seams(
+    pair: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codec = pair.ours.codec
+    codes = torch.randint(64, (2, codec.n_codebooks, 75))
+    whole = codec.decode(codes)
+    monkeypatch.setattr("fanfare.nn.codec.CHUNK_FRAMES", 20)
+    torch.testing.assert_close(codec.decode(codes), whole, atol=1e-5, rtol=0)
+
+
 def test_shards_are_read(text_pair: Any) -> None:
     assert (text_pair.folder / "model.safetensors.index.json").is_file()
     theirs = text_pair.peer.decoder.model.decoder.layers[1].fc1.weight

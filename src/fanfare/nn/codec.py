@@ -5,9 +5,17 @@ B batch, C channels, N samples, K codebooks (of all channels), T frames.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from transformers import EncodecModel
+from transformers.models.encodec.modeling_encodec import EncodecLSTM
+
+CHUNK_FRAMES = 1500
+"""Longest audio that is decoded at once."""
+MARGIN_FRAMES = 16
+"""Frames on either side of a piece that may change its samples; two or so would do."""
 
 
 class Codec(nn.Module):
@@ -32,6 +40,11 @@ class Codec(nn.Module):
         return int(self.model.config.sampling_rate)
 
     @property
+    def device(self) -> torch.device:
+        """Where the weights are; inputs may be anywhere."""
+        return self.model.quantizer.layers[0].codebook.embed.device
+
+    @property
     def hop(self) -> int:
         """Samples per frame."""
         return int(self.model.config.hop_length)
@@ -52,6 +65,7 @@ class Codec(nn.Module):
         B, C, N = wav.shape
         assert self.channels == C, (wav.shape, self.channels)
         assert N > 0, wav.shape
+        wav = wav.to(self.device)
         latent = self.model.encoder(wav.reshape(B * C, 1, N))  # [BC, latent, T]
         bandwidth = self.model.config.target_bandwidths[-1]
         codes = self.model.quantizer.encode(latent, bandwidth)  # [all books, BC, T]
@@ -64,7 +78,11 @@ class Codec(nn.Module):
         """Codes [B, K, T] to what the decoder reads [B * C, latent, T]."""
         B, K, T = codes.shape
         assert self.n_codebooks == K, (codes.shape, self.n_codebooks)
-        books = codes.view(B, self.books_per_channel, self.channels, T).permute(1, 0, 2, 3)
+        books = (
+            codes.to(self.device)
+            .view(B, self.books_per_channel, self.channels, T)
+            .permute(1, 0, 2, 3)
+        )
         latent: Tensor = self.model.quantizer.decode(
             books.reshape(self.books_per_channel, B * self.channels, T)
         )
@@ -72,7 +90,32 @@ class Codec(nn.Module):
 
     @torch.inference_mode()
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes [B, K, T] to audio [B, C, hop * T]."""
-        B = codes.shape[0]
-        wav: Tensor = self.model.decoder(self.latent(codes))  # [BC, 1, N]
-        return wav.reshape(B, self.channels, -1)
+        """Codes [B, K, T] to audio [B, C, hop * T].
+
+        Memory is that of half a minute at most: what follows the recurrent layer sees a few frames
+        to either side only, so that long audio is put together from pieces that overlap.
+        """
+        B, _, T = codes.shape
+        latent = self.latent(codes)  # [BC, latent, T]
+        if T <= CHUNK_FRAMES:
+            wav: Tensor = self.model.decoder(latent)  # [BC, 1, N]
+            return wav.reshape(B, self.channels, -1)
+        layers = list(self.model.decoder.layers)
+        first_local = 1 + max(i for i, layer in enumerate(layers) if isinstance(layer, EncodecLSTM))
+        for layer in layers[:first_local]:
+            latent = layer(latent)  # [BC, D, T]
+        pieces = [
+            self._decode_part(latent, layers[first_local:], start, min(start + CHUNK_FRAMES, T))
+            for start in range(0, T, CHUNK_FRAMES)
+        ]
+        return torch.cat(pieces, dim=-1).reshape(B, self.channels, -1)
+
+    def _decode_part(
+        self, latent: Tensor, layers: Sequence[nn.Module], start: int, stop: int
+    ) -> Tensor:
+        """Frames `start` to `stop` of [BC, D, T] through convolutions: [BC, 1, hop * frames]."""
+        left = max(0, start - MARGIN_FRAMES)
+        x = latent[:, :, left : stop + MARGIN_FRAMES]
+        for layer in layers:
+            x = layer(x)
+        return x[:, :, (start - left) * self.hop : (stop - left) * self.hop]

@@ -9,7 +9,9 @@ from fanfare.errors import CheckpointError
 
 BUILTIN = Path(__file__).parent.parent / "builtin"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-WANTED = ["*.json", "*.safetensors", "state_dict.bin", "compression_state_dict.bin"]
+SMALL = ["*.json"]
+SAFETENSORS = ["*.safetensors"]
+PICKLES = ["state_dict.bin", "compression_state_dict.bin", "trained_model.tar"]
 
 
 def find(source: str | Path) -> Path:
@@ -39,12 +41,18 @@ def builtin() -> list[str]:
 
 
 def _download(hub_id: str) -> Path:
+    """The files of a hub model, from the cache where they are there already.
+
+    Most repositories hold the same weights twice; those in transformers' layout are preferred.
+    """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        return Path(snapshot_download(hub_id, allow_patterns=WANTED))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        folder = Path(snapshot_download(hub_id, allow_patterns=SMALL))
+        weights = SAFETENSORS if (folder / "config.json").is_file() else PICKLES
+        return Path(snapshot_download(hub_id, allow_patterns=[*SMALL, *weights]))
+    except (HfHubHTTPError, OSError) as error:
         raise CheckpointError(
             f"{hub_id!r} is no path here, and couldn't be had from the hub: {error}"
         ) from error
