@@ -20,8 +20,10 @@ from fanfare.audio.loudness import normalize
 from fanfare.audio.resample import resample, to_channels
 from fanfare.engine.job import Job, Progress, Result
 from fanfare.engine.torch_engine import generate
+from fanfare.engine.windows import max_window_frames, plan_windows
 from fanfare.errors import AudioFileError, InputError
 from fanfare.inputs import Inputs
+from fanfare.nn.conditioning import Conditions
 from fanfare.nn.sampling import SamplingSettings
 from fanfare.piece import Audio
 from fanfare.settings import Settings
@@ -88,20 +90,13 @@ def predict(
 
 def _check_model(bundle: Bundle, request: Inputs) -> None:
     """Refuse what this model can't do."""
-    config = bundle.lm.config
     if request.multi_band_diffusion:
         hint = f"{bundle.name} came without diffusion weights: leave it out"
         raise InputError("multi_band_diffusion", True, hint)
-    follows = config.n_chroma is not None or config.plan_features is not None
+    follows = bundle.config.n_chroma is not None or bundle.config.plan_features is not None
     if request.input_audio is not None and not request.continuation and not follows:
         hint = f"{bundle.name} can't follow a melody: set continuation, or use {FOLLOW_MELODIES}"
-        raise InputError("input_audio", request.input_audio, hint)
-    if config.positions == "sin" and request.duration > config.max_duration_s:
-        raise InputError(
-            "duration",
-            request.duration,
-            f"{bundle.name} makes at most {config.max_duration_s:g} s at a time",
-        )
+        raise InputError("input_audio", str(request.input_audio), hint)
 
 
 def _seed(request: Inputs) -> int:
@@ -129,7 +124,7 @@ def _excerpt(bundle: Bundle, request: Inputs, settings: Settings) -> Samples | N
     cut = recording.samples[:, rate_hz * start_s :]
     if cut.shape[1] < MIN_EXCERPT_S * rate_hz:
         hint = f"leaves less than {MIN_EXCERPT_S} s to work with: give a longer recording"
-        raise AudioFileError("input_audio", request.input_audio, hint)
+        raise AudioFileError("input_audio", str(request.input_audio), hint)
     codec = bundle.codec
     return to_channels(resample(cut, rate_hz, codec.sample_rate_hz), codec.channels)
 
@@ -138,41 +133,66 @@ def _job(
     bundle: Bundle, request: Inputs, seed: int, excerpt: Samples | None, flag: threading.Event
 ) -> Job:
     """The request as the engine sees it."""
-    config, prompt = bundle.lm.config, None
-    n_frames = request.duration * config.frame_rate_hz
+    prompt = None
+    n_frames = request.duration * bundle.config.frame_rate_hz
     if request.continuation and excerpt is not None:
         prompt = _encode(bundle, excerpt)  # [K, P]
+        _check_reach(bundle, request, prompt.shape[1])
         n_frames += prompt.shape[1]
-        if config.positions == "sin" and n_frames > config.max_duration_s * config.frame_rate_hz:
-            excerpt_s = prompt.shape[1] / config.frame_rate_hz
-            most_s = int(config.max_duration_s - excerpt_s)
-            hint = (
-                f"with the {excerpt_s:g} s of the excerpt this passes the {bundle.name} limit of "
-                f"{config.max_duration_s:g} s: ask for at most {most_s} s, or cut the excerpt"
-            )
-            raise InputError("duration", request.duration, hint)
-    follows_chroma = excerpt is not None and not request.continuation and config.n_chroma
-    with torch.inference_mode():
-        conditions, null = bundle.conditions(
-            request.prompt,
-            torch.from_numpy(excerpt) if follows_chroma else None,
-            _plan(bundle, request, seed, excerpt, n_frames),
-        )
+    first, *later = _conditions(bundle, request, seed, excerpt, n_frames)
     temperature = request.temperature if request.temperature >= MIN_TEMPERATURE else 0.0
-    sampling = SamplingSettings(
-        top_k=request.top_k,
-        top_p=request.top_p,
-        temperature=temperature,
-        guidance=float(request.classifier_free_guidance),
+    return Job(
+        n_frames,
+        *first,
+        settings=SamplingSettings(
+            top_k=request.top_k,
+            top_p=request.top_p,
+            temperature=temperature,
+            guidance=float(request.classifier_free_guidance),
+        ),
+        seed=seed,
+        prompt=prompt,
+        later=tuple(later),
+        cancelled=flag,
     )
-    return Job(n_frames, conditions, null, sampling, seed, prompt, flag)
+
+
+def _check_reach(bundle: Bundle, request: Inputs, n_prompt: int) -> None:
+    """An excerpt must leave room in the model's view for something new."""
+    longest = max_window_frames(bundle.config)
+    if longest is not None and n_prompt >= longest:
+        frame_rate_hz = bundle.config.frame_rate_hz
+        hint = (
+            f"the excerpt lasts {n_prompt / frame_rate_hz:g} s, but {bundle.name} can continue "
+            f"less than {longest / frame_rate_hz:g} s: start later"
+        )
+        raise InputError("continuation_start", request.continuation_start, hint)
+
+
+def _conditions(
+    bundle: Bundle, request: Inputs, seed: int, excerpt: Samples | None, n_frames: int
+) -> list[tuple[Conditions, Conditions | None]]:
+    """Conditions and null of every window in which the piece is made; mostly that is one."""
+    config = bundle.config
+    windows = plan_windows(config, n_frames)
+    melody = None
+    if excerpt is not None and not request.continuation and config.n_chroma is not None:
+        melody = torch.from_numpy(excerpt)
+    plan = _plan(bundle, request, seed, excerpt, n_frames)
+    made = []
+    for window in windows:
+        part = None if plan is None else plan[window.start : window.start + window.n_frames]
+        start_s = window.start / config.frame_rate_hz if len(windows) > 1 else None
+        with torch.inference_mode():
+            made.append(bundle.conditions(request.prompt, melody, part, start_s))
+    return made
 
 
 def _plan(
     bundle: Bundle, request: Inputs, seed: int, excerpt: Samples | None, n_frames: int
 ) -> Tensor | None:
     """The plan [T, F] for a model that takes one; an excerpt is its melody or its beginning."""
-    if bundle.lm.config.plan_features is None:
+    if bundle.config.plan_features is None:
         return None
     from fanfare.epic.director import direct  # type: ignore[import-untyped,unused-ignore]
 

@@ -22,7 +22,8 @@ from sounds import chord
 RATE_HZ = 32000
 CEILING = 10 ** (-1 / 20)
 STRATEGIES: tuple[NormalizationStrategy, ...] = get_args(NormalizationStrategy)
-GOLDEN = np.load(Path(__file__).parent.parent / "golden" / "normalize.npz")
+with np.load(Path(__file__).parent.parent / "golden" / "normalize.npz") as arrays:
+    GOLDEN = dict(arrays)
 Samples = npt.NDArray[np.float32]
 
 
