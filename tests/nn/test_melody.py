@@ -19,8 +19,10 @@ def test_filter_bank_equals_transformers() -> None:
 
 
 def test_chroma_equals_audiocraft() -> None:
-    wav = torch.from_numpy(np.load(GOLDEN / "melody.npz")["wav"])
-    expected = np.load(GOLDEN / "audiocraft-melody" / "expected.npz")["melody_chroma"]
+    with np.load(GOLDEN / "melody.npz") as arrays:
+        wav = torch.from_numpy(arrays["wav"])
+    with np.load(GOLDEN / "audiocraft-melody" / "expected.npz") as arrays:
+        expected = arrays["melody_chroma"]
     assert chroma(wav[None], 32000).argmax(dim=1).tolist() == expected.tolist()
 
 

@@ -31,6 +31,12 @@ BATTLE = "epic orchestral battle music with taiko drums"
 GREEDY = SamplingSettings(temperature=0)
 
 
+def load_arrays(file: Path) -> dict[str, np.ndarray]:
+    """All arrays of a file, which is closed again."""
+    with np.load(file) as arrays:
+        return dict(arrays)
+
+
 def hf_name(name: str) -> str:
     """audiocraft's name of a tensor to transformers'."""
     for theirs, new in (
@@ -86,7 +92,7 @@ class Case:
     """One checkpoint in one layout, with what audiocraft made of it."""
 
     def __init__(self, kind: str, layout: str, folder: Path) -> None:
-        self.expected = np.load(GOLDEN / f"audiocraft-{kind}" / "expected.npz")
+        self.expected = load_arrays(GOLDEN / f"audiocraft-{kind}" / "expected.npz")
         path = GOLDEN / f"audiocraft-{kind}"
         if kind == "melody":
             path /= "cog_trained_model.tar"
@@ -138,7 +144,7 @@ def case(
 
 @pytest.fixture(scope="module")
 def melody_wav() -> Tensor:
-    return torch.from_numpy(np.load(GOLDEN / "melody.npz")["wav"])[None]  # [1, N]
+    return torch.from_numpy(load_arrays(GOLDEN / "melody.npz")["wav"])[None]  # [1, N]
 
 
 def test_text_and_logits(case: Case) -> None:
@@ -211,7 +217,7 @@ def test_batches_of_different_texts_equal_single_ones(case: Case) -> None:
 
 
 def test_codec() -> None:
-    expected = np.load(GOLDEN / "codec_expected.npz")
+    expected = load_arrays(GOLDEN / "codec_expected.npz")
     bundle: Bundle = Case("text", "audiocraft", GOLDEN).bundle
     codec: Codec = bundle.codec
     codes = codec.encode(torch.from_numpy(expected["codec_input"])[None, None])
