@@ -118,7 +118,10 @@ def save_own(
     }
     _write_json(folder / CARD, card)
     _write_tensors(folder / "lm.safetensors", lm.state_dict())
-    _write_json(folder / "codec" / "config.json", codec.config.to_dict())
+    described = codec.config.to_dict()
+    # Names with an underscore tell where the codec came from, such as a path.
+    public = {key: value for key, value in described.items() if not key.startswith("_")}
+    _write_json(folder / "codec" / "config.json", public)
     readers = fuse_weight_norm(
         {key: partial(torch.Tensor.detach, tensor) for key, tensor in codec.state_dict().items()}
     )
