@@ -322,7 +322,7 @@ def test_a_model_without_windows_goes_on(tmp_path: Path) -> None:
 
 
 def test_excerpts_of_nothing(text_model: Model) -> None:
-    blip = io.BytesIO(sound_file("wav", 0.05))
+    blip = io.BytesIO(sound_file("wav", 0.49))
     with pytest.raises(AudioFileError, match="longer recording"):
         make(text_model, input_audio=blip, continuation=True)
 
@@ -344,6 +344,50 @@ def test_limits_on_recordings_come_from_the_settings(
         make(model, input_audio=recording, continuation=True)
     with pytest.raises(InputError, match="from 1 to 5"):
         make(model, duration=6)
+
+
+# A model that is conditioned on a plan.
+
+
+@pytest.fixture(scope="module")
+def plan_model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return fanfare.load(write_checkpoint(tmp_path_factory.mktemp("weights") / "plan", "plan"))
+
+
+def test_plans_come_from_prompt_and_seed(plan_model: Model) -> None:
+    fast, slow = "fast heroic brass, 150 bpm", "slow calm harp, 60 bpm"
+    first = make(plan_model, prompt=fast, temperature=0)
+    assert same(first, make(plan_model, prompt=fast, temperature=0))
+    assert not same(first, make(plan_model, prompt=slow, temperature=0))
+    assert not same(first, make(plan_model, prompt=fast, temperature=0, seed=4))
+    assert not same(first, make(plan_model, prompt=fast, temperature=0, classifier_free_guidance=1))
+
+
+def test_plans_from_recordings(plan_model: Model, recording: Path) -> None:
+    plain = make(plan_model, temperature=0)
+    followed = make(plan_model, temperature=0, input_audio=recording)
+    continued = make(plan_model, temperature=0, input_audio=recording, continuation=True)
+    assert followed.codes.shape == plain.codes.shape
+    assert not same(followed, plain)
+    assert continued.duration_s == 5.0
+    assert not np.array_equal(continued.codes[:, 200:], plain.codes)
+    assert make(plan_model, prompt=None, input_audio=recording).duration_s == 1.0
+
+
+@pytest.mark.parametrize("continuation", [True, False])
+@pytest.mark.parametrize("duration_s", [0.5, 0.6, 1.0, 9.0])
+@pytest.mark.parametrize("level", [0.0, 1.0])
+def test_plans_from_any_recording(
+    plan_model: Model, continuation: bool, duration_s: float, level: float
+) -> None:
+    sound = chord(duration_s) * np.float32(level)
+    file = io.BytesIO(encode(sound, RATE_HZ, "wav"))
+    piece = make(plan_model, input_audio=file, continuation=continuation)
+    assert np.isfinite(piece.samples).all()
+
+
+def test_plans_longer_than_any_window(plan_model: Model) -> None:
+    assert make(plan_model, duration=31).duration_s == 31.0
 
 
 # Sound in.

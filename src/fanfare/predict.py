@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fanfare.audio.io import Recording, Samples, read_audio
+from fanfare.audio.io import Samples, read_audio
 from fanfare.audio.loudness import normalize
 from fanfare.audio.resample import resample, to_channels
 from fanfare.engine.job import Job, Progress, Result
@@ -31,9 +31,10 @@ from fanfare.weights.bundle import Bundle
 
 __all__ = ["Event", "Finished", "Progress", "Started", "predict"]
 
-MIN_EXCERPT_S = 0.1
+MIN_EXCERPT_S = 0.5
 MIN_TEMPERATURE = 1e-4
 """Below this the likeliest token always wins, and dividing by it could overflow."""
+DIRECTOR_RATE_HZ = 32000
 FOLLOW_MELODIES = "epic-mini, facebook/musicgen-melody or facebook/musicgen-stereo-melody"
 
 
@@ -194,9 +195,11 @@ def _plan(
     """The plan [T, F] for a model that takes one; an excerpt is its melody or its beginning."""
     if bundle.config.plan_features is None:
         return None
-    from fanfare.epic.director import direct  # type: ignore[import-untyped,unused-ignore]
+    from fanfare.epic.director import direct
 
-    heard = None if excerpt is None else Recording(excerpt, bundle.codec.sample_rate_hz)
+    heard = None
+    if excerpt is not None:
+        heard = resample(to_channels(excerpt, 1), bundle.codec.sample_rate_hz, DIRECTOR_RATE_HZ)[0]
     plan = direct(
         request.prompt or "",
         n_frames=n_frames,

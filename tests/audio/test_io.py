@@ -49,11 +49,10 @@ def test_mp3_is_320_kbit() -> None:
     assert len(data) * 8 / 4.0 == pytest.approx(320_000, rel=0.03)
 
 
-@pytest.mark.parametrize("file_format", FILE_FORMATS)
-def test_equal_samples_are_equal_bytes(file_format: FileFormat) -> None:
-    first = encode(chord(0.3), RATE_HZ, file_format)
+def test_equal_samples_are_equal_bytes() -> None:
+    first = [encode(chord(0.3), RATE_HZ, file_format) for file_format in FILE_FORMATS]
     time.sleep(1.1)  # a stream number or a date drawn from the clock would differ
-    assert encode(chord(0.3), RATE_HZ, file_format) == first
+    assert [encode(chord(0.3), RATE_HZ, file_format) for file_format in FILE_FORMATS] == first
 
 
 def test_full_scale_saturates() -> None:
