@@ -108,7 +108,16 @@ def _soloist(name: str, intensity: int, rng: random.Random) -> dict[Role, list[s
     """One instrument alone takes all the roles that it can play at once."""
     roles = VOICES[name].roles
     cast: dict[Role, list[str]] = {role: [] for role in ROLES}
-    polyphonic = name in ("piano", "harp", "guitar", "organ", "strings", "brass", "choir", "tremolo")
+    polyphonic = name in (
+        "piano",
+        "harp",
+        "guitar",
+        "organ",
+        "strings",
+        "brass",
+        "choir",
+        "tremolo",
+    )
     for role in roles if polyphonic else roles[:1]:
         cast[role].append(name)
     if polyphonic and intensity == 0 and "bass" in roles and rng.random() < 0.5:

@@ -200,7 +200,9 @@ class _Writer:
                 step = 0.25
             elif self.brief.intensity == 0 and self.rng.random() < 0.4 and self.beat < 36:
                 step = 1.0
-            base = {"celesta": 72, "glockenspiel": 79, "violin": 67}.get(name, 55 if plucked else 52)
+            base = {"celesta": 72, "glockenspiel": 79, "violin": 67}.get(
+                name, 55 if plucked else 52
+            )
             base += 5 * i
             self._figure(name, pattern, step, base, rest=self.rng.random() < 0.15)
 
@@ -298,7 +300,11 @@ class _Writer:
             self._drum_bar(bar_index, level, pattern, kit)
 
     def _drum_bar(
-        self, bar_index: int, level: float, pattern: dict[str, tuple[float, ...]], kit: Sequence[str]
+        self,
+        bar_index: int,
+        level: float,
+        pattern: dict[str, tuple[float, ...]],
+        kit: Sequence[str],
     ) -> None:
         final = bar_index * self.bar >= self.last_start
         for stroke in kit:

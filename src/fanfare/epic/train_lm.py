@@ -224,9 +224,7 @@ def is_hidden(name: str, parameter: Tensor) -> bool:
     return parameter.dim() == 2 and name.startswith("layers.")
 
 
-def batch(
-    data: Codes, rng: np.random.Generator, recipe: LmRecipe
-) -> tuple[Tensor, Tensor, Tensor]:
+def batch(data: Codes, rng: np.random.Generator, recipe: LmRecipe) -> tuple[Tensor, Tensor, Tensor]:
     """Random excerpts: codes [B, K, T], plans [B, T, F] with groups left out, null flags [B]."""
     T = recipe.crop_frames
     codes, plans = [], []

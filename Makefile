@@ -1,0 +1,70 @@
+# `make music PROMPT="…"` and `make test` are all that a newcomer needs; each sets up .venv itself.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PROMPT ?= heroic brass fanfare over pounding taiko, 120 bpm, D minor
+ARGS ?=
+export PROMPT
+
+.PHONY: music test check test-slow test-gpu bench eval epic wheel format clean help
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+music: $(VENV)/.ready ## make music PROMPT="…": write a piece and print where it is
+	@$(BIN)/fanfare generate "$$PROMPT" $(ARGS)
+
+test: $(VENV)/.ready-dev ## run the tests (a few minutes, offline, CPU)
+	@$(BIN)/python -m pytest -n 2 -m "not slow and not gpu" --cov --cov-report=term:skip-covered $(ARGS)
+
+check: $(VENV)/.ready-dev ## lint, format and types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m fanfare.schema --check
+
+format: $(VENV)/.ready-dev ## rewrite the code in the project's format
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+test-slow: $(VENV)/.ready-dev ## tests that take longer
+	@$(BIN)/python -m pytest -m "slow" $(ARGS)
+
+test-gpu: $(VENV)/.ready-dev ## tests that need a CUDA device
+	@$(BIN)/python -m pytest -m "gpu" $(ARGS)
+
+bench: $(VENV)/.ready-dev ## speed and memory on this machine
+	@$(BIN)/python bench/speed.py $(ARGS)
+
+eval: $(VENV)/.ready-epic ## how well epic-mini follows its prompts
+	@$(BIN)/python -m fanfare.epic.evaluate $(ARGS)
+
+epic: $(VENV)/.ready-epic ## train epic-mini again: render, codec, language model, export
+	@$(BIN)/python -m fanfare.epic.recipe $(ARGS)
+
+wheel: $(VENV)/.ready-dev ## build the wheel into dist/
+	@$(PIP) wheel --no-deps --wheel-dir dist .
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Fanfare needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo "Python's venv is missing: install it (Debian: python3-venv) and run again"; exit 1; }
+
+$(VENV)/.ready: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Setting up $(VENV) (once; a minute or two) ..."
+	@$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready
+	@$(PIP) install -c constraints.txt -e ".[dev,plot]"
+	@touch $@
+
+$(VENV)/.ready-epic: $(VENV)/.ready
+	@$(PIP) install -c constraints.txt -e ".[epic,plot]"
+	@touch $@
+
+clean: ## remove what was built
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .coverage

@@ -1,0 +1,174 @@
+"""Prompt and audio → plan: the one door through which generation uses the composer.
+
+N samples of mono audio at 32 kHz, T frames (50/s), F plan features.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fanfare.epic import listen
+from fanfare.epic.attributes import MAX_BPM, MIN_BPM, PITCHED, Attributes
+from fanfare.epic.brief import settle
+from fanfare.epic.compose import compose, form_levels
+from fanfare.epic.plan import (
+    GROUPS,
+    Grid,
+    lean,
+    plan_of,
+    write_chord,
+    write_levels,
+    write_time,
+    write_tone,
+)
+from fanfare.epic.score import FRAME_RATE_HZ, Brief, Chord, Score
+from fanfare.epic.understand import understand
+
+FloatArray = NDArray[np.float32]
+EXCERPT_UNKNOWN = ("bass", "melody", "arp", "drums", "onsets", "instruments", "frames")
+"""What is not heard in an excerpt well enough to put it into its plan."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What was made out in a recording.
+
+    Attributes:
+        grid: its beat.
+        key, mode: its key.
+        chords: gapless over its frames.
+        level: intensity 0..3.
+    """
+
+    n_frames: int
+    grid: Grid
+    key: int
+    mode: listen.Mode
+    chords: list[Chord]
+    level: float
+
+
+def direct(
+    prompt: str,
+    *,
+    n_frames: int,
+    seed: int,
+    melody: FloatArray | None = None,
+    excerpt: FloatArray | None = None,
+) -> FloatArray:
+    """The plan of a piece.
+
+    Args:
+        prompt: what the music should be; "" leaves everything to the seed.
+        n_frames: frames of the whole piece, an excerpt's included.
+        seed: draws what prompt and audio leave open.
+        melody: audio [N] whose tune, chords and tempo the piece takes.
+        excerpt: audio [N] that the piece begins with and goes on from.
+
+    Returns:
+        Features [T, F].
+    """
+    assert melody is None or excerpt is None
+    wanted, rng = understand(prompt), random.Random(seed)
+    if melody is not None:
+        return _follow(wanted, hear(melody), melody, n_frames, rng)
+    if excerpt is not None:
+        return _go_on(wanted, hear(excerpt), n_frames, rng)
+    return plan_of(write_score(wanted, n_frames, rng))
+
+
+def write_score(wanted: Attributes, n_frames: int, rng: random.Random) -> Score:
+    """The score of a piece made from words alone."""
+    return compose(settle(wanted, rng), n_frames, rng)
+
+
+def hear(wav: FloatArray) -> Heard:
+    """Listens to a recording [N]."""
+    classes = listen.chroma(wav)
+    grid = listen.beat_grid(listen.onset_strength(wav))
+    key, mode = listen.key_of(classes)
+    chords = listen.chords_of(classes, grid)
+    return Heard(len(classes), grid, key, mode, chords, listen.force(wav))
+
+
+def _brief(wanted: Attributes, heard: Heard, rng: random.Random, meter: int = 4) -> Brief:
+    """A brief in the tempo and key that were heard; the prompt has its say in the rest."""
+    bpm = 60 * FRAME_RATE_HZ / heard.grid.frames_per_beat
+    wanted = replace(
+        wanted,
+        bpm=float(np.clip(bpm, MIN_BPM, MAX_BPM)),
+        key=heard.key,
+        mode=heard.mode,
+        meter=meter,
+    )
+    if wanted.intensity is None:
+        wanted = replace(wanted, intensity=round(heard.level))
+    return settle(wanted, rng)
+
+
+def _go_on(wanted: Attributes, heard: Heard, n_frames: int, rng: random.Random) -> FloatArray:
+    """What was heard, as far as it is known; then new music on the same beat and in the same key."""
+    P = min(heard.n_frames, n_frames)
+    brief = _brief(wanted, heard, rng)
+    bar = brief.frames_per_beat * brief.meter
+    # The new part starts at the first bar line, on the excerpt's own beat, at or before the joint.
+    start = round((P - heard.grid.offset) // bar * bar + heard.grid.offset)
+    fresh = plan_of(compose(brief, n_frames - min(start, P), rng))
+    plan = np.zeros((n_frames, fresh.shape[1]), np.float32)
+    plan[start if start > 0 else 0 :] = fresh[-start if start < 0 else 0 :][
+        : n_frames - max(start, 0)
+    ]
+    heard_part = np.zeros((P, plan.shape[1]), np.float32)
+    write_time(heard_part, replace(heard.grid, frames_per_beat=brief.frames_per_beat))
+    for chord in heard.chords:
+        write_chord(heard_part, chord.start, min(chord.end, P), chord.pitch_classes, None)
+    write_levels(heard_part, np.full(P, heard.level, np.float32))
+    plan[:P] = lean(heard_part, EXCERPT_UNKNOWN)
+    return plan
+
+
+def _follow(
+    wanted: Attributes, heard: Heard, wav: FloatArray, n_frames: int, rng: random.Random
+) -> FloatArray:
+    """The tune and chords that were heard, played by the ensemble that the prompt asks for.
+
+    A recording shorter than the piece is repeated.
+    """
+    brief = _brief(wanted, heard, rng)
+    if not brief.ensemble.melody:
+        lead = brief.ensemble.pitched[:1] or ("strings",)
+        brief = replace(brief, ensemble=replace(brief.ensemble, melody=lead))
+    chords = _repeat(heard.chords, heard.n_frames, n_frames)
+    score = compose(brief, n_frames, rng, chords)
+    score.notes = [note for note in score.notes if note.role != "melody"]
+    plan = plan_of(score)
+    write_time(plan, Grid(brief.frames_per_beat, brief.meter, heard.grid.offset))
+    levels = np.repeat(form_levels(brief, len(score.levels)), score.frames_per_bar)
+    write_levels(plan, levels[:n_frames].astype(np.float32))
+    tune = listen.melody_of(wav)
+    plan[:, GROUPS["melody"]] = 0
+    columns = [PITCHED.index(name) for name in brief.ensemble.melody]
+    for first in range(0, n_frames, heard.n_frames):
+        for note in tune:
+            start, end = first + note.start, min(first + note.end, n_frames)
+            if start >= n_frames:
+                break
+            write_tone(plan, "melody", start, end, note.pitch, 0.8)
+            plan[start:end, GROUPS["instruments"]][:, columns] = 0.8
+            plan[start, GROUPS["onsets"]][2] = 0.8
+    return plan
+
+
+def _repeat(chords: list[Chord], length: int, n_frames: int) -> list[Chord]:
+    """Chords that cover `length` frames, repeated to cover exactly `n_frames`."""
+    out: list[Chord] = []
+    for first in range(0, n_frames, length):
+        for chord in chords:
+            start, end = first + chord.start, min(first + chord.end, n_frames)
+            if start < end:
+                out.append(replace(chord, start=start, end=end))
+    return out

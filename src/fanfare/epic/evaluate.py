@@ -1,0 +1,262 @@
+"""`make eval`: how well epic-mini follows its prompts, seeded and repeatable.
+
+Every prompt is composed, and the score is heard three times: as FluidSynth renders it (the
+original), as the codec gives the original back (the ceiling), and as the model plays it. Probes
+and measures judge all three alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fanfare.epic import measure, probes
+from fanfare.epic.attributes import INSTRUMENTS, MODES, MOODS, PITCHED, Attributes
+from fanfare.epic.brief import frames_per_beat
+from fanfare.epic.captions import caption
+from fanfare.epic.corpus import render_pieces
+from fanfare.epic.director import write_score
+from fanfare.epic.render import Renderer
+from fanfare.epic.score import Score
+from fanfare.epic.understand import understand
+from fanfare.model import Model, load
+
+FloatArray = NDArray[np.float32]
+PROBE_SEED, N_PROBE_PIECES, PROBE_FRAMES = 20_000_000, 1200, 500
+DURATION_S = 10
+
+
+@dataclass
+class Case:
+    """One prompt: what it asks for, its score, and how that sounds."""
+
+    prompt: str
+    wanted: Attributes
+    seed: int
+    score: Score
+    wavs: dict[str, FloatArray] = field(default_factory=dict)
+    codes: NDArray[np.int64] | None = None
+
+
+def ask(rng: random.Random) -> Attributes:
+    """What an evaluation prompt asks for: always a mood, mostly a tempo, a mode, instruments."""
+    key = rng.randrange(12) if rng.random() < 0.5 else None
+    names = rng.sample(INSTRUMENTS, rng.choice((1, 2, 2, 3))) if rng.random() < 0.75 else []
+    return Attributes(
+        bpm=float(rng.randrange(62, 160)) if rng.random() < 0.7 else None,
+        key=key,
+        mode=rng.choice(MODES) if key is not None or rng.random() < 0.3 else None,
+        mood=rng.choice(MOODS),
+        intensity=rng.randrange(4) if rng.random() < 0.6 else None,
+        form=rng.choice(("steady", "build", "fade")) if rng.random() < 0.25 else None,
+        instruments=tuple(names),
+        only=bool(names) and all(n in PITCHED for n in names) and rng.random() < 0.2,
+    )
+
+
+def cases(n: int, seed: int) -> list[Case]:
+    """The prompts of an evaluation, each with the score that its seed gives."""
+    made = []
+    for i in range(n):
+        rng = random.Random(f"evaluation {seed} {i}")
+        wanted = ask(rng)
+        prompt = caption(wanted, rng)
+        score = write_score(understand(prompt), DURATION_S * 50, random.Random(seed * 1000 + i))
+        made.append(Case(prompt, wanted, seed * 1000 + i, score))
+    return made
+
+
+def attributes_right(case: Case) -> tuple[int, int]:
+    """How many of the prompt's attributes are understood, of how many."""
+    got = understand(case.prompt)
+    checks = []
+    for name in ("key", "mode", "mood", "intensity", "form"):
+        value = getattr(case.wanted, name)
+        if value is not None:
+            checks.append(getattr(got, name) == value)
+    if case.wanted.bpm is not None:
+        checks.append(got.bpm is not None and abs(got.bpm / case.wanted.bpm - 1) < 0.01)
+    checks += [name in got.instruments for name in case.wanted.instruments]
+    return sum(checks), len(checks)
+
+
+def render_all(made: list[Case]) -> None:
+    """The originals."""
+    with Renderer() as renderer:
+        for case in made:
+            case.wavs["original"] = renderer.render(case.score)
+
+
+def play_all(made: list[Case], model: Model, batch: int = 10) -> float:
+    """Codec reconstructions and the model's own pieces; returns seconds of music per second."""
+    started = time.perf_counter()
+    for first in range(0, len(made), batch):
+        group = made[first : first + batch]
+        requests = [{"prompt": c.prompt, "duration": DURATION_S, "seed": c.seed} for c in group]
+        for case, audio in zip(group, model.generate_batch(requests), strict=True):
+            case.wavs["generated"] = audio.samples[0]
+            case.codes = audio.codes
+    speed = len(made) * DURATION_S / (time.perf_counter() - started)
+    codec = model.bundle.codec
+    for case in made:
+        wav = torch.from_numpy(case.wavs["original"])[None, None]
+        case.wavs["codec"] = codec.decode(codec.encode(wav))[0, 0].numpy()
+    return speed
+
+
+def _probe_examples(first: int, last: int) -> list[tuple[probes.Features, probes.Truth]]:
+    return [
+        (probes.features(wav), _truth(score))
+        for _, score, wav in render_pieces(PROBE_SEED + first, PROBE_SEED + last, PROBE_FRAMES)
+    ]
+
+
+def _truth(score: Score) -> probes.Truth:
+    return probes.truth(score.brief, {note.instrument for note in score.notes})
+
+
+def train_probes(n: int = N_PROBE_PIECES, workers: int = 2) -> probes.Probes:
+    """Probes trained on `n` renders that nothing else has seen."""
+    edges = [n * i // workers for i in range(workers + 1)]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        parts = list(pool.map(_probe_examples, edges[:-1], edges[1:]))
+    examples = [example for part in parts for example in part]
+    judge = probes.Probes()
+    judge.fit([f for f, _ in examples], [t for _, t in examples])
+    return judge
+
+
+def figures(made: list[Case], kind: str, judge: probes.Probes) -> dict[str, float]:
+    """All measures of one kind of audio ("original", "codec" or "generated")."""
+    wavs = [case.wavs[kind] for case in made]
+    truths = [_truth(case.score) for case in made]
+    guesses = judge.hear([probes.features(wav) for wav in wavs])
+    pairs = list(zip(guesses, truths, strict=True))
+    asked = [
+        (guess.tempo, frames_per_beat(case.wanted.bpm) - probes.MIN_FRAMES_PER_BEAT)
+        for guess, case in zip(guesses, made, strict=True)
+        if case.wanted.bpm is not None
+    ]
+    others = made[1:] + made[:1]
+    chord = [x for c, w in zip(made, wavs, strict=True) for x in measure.chords_right(w, c.score)]
+    wrong = [x for c, w in zip(others, wavs, strict=True) for x in measure.chords_right(w, c.score)]
+    named = [
+        g.instruments[INSTRUMENTS.index(name)]
+        for g, c in zip(guesses, made, strict=True)
+        for name in c.wanted.instruments
+    ]
+    return {
+        "tempo": mean(probes.tempo_agrees(g.tempo, t.tempo) for g, t in pairs),
+        "tempo asked": mean(probes.tempo_agrees(a, b) for a, b in asked),
+        "key": mean(g.key % 12 == t.key % 12 for g, t in pairs),
+        "mode": mean(g.key // 12 == t.key // 12 for g, t in pairs),
+        "intensity": mean(g.intensity == t.intensity for g, t in pairs),
+        "intensity within 1": mean(abs(g.intensity - t.intensity) <= 1 for g, t in pairs),
+        "mood": mean(g.mood == t.mood for g, t in pairs),
+        "instruments named": mean(named),
+        "chord": mean(chord),
+        "chord, other plan": mean(wrong),
+        "onsets": mean(
+            measure.onset_agreement(w, c.score) for c, w in zip(made, wavs, strict=True)
+        ),
+        "onsets, other plan": mean(
+            measure.onset_agreement(w, c.score) for c, w in zip(others, wavs, strict=True)
+        ),
+    }
+
+
+def mean(values: object) -> float:
+    """The mean of numbers or truths."""
+    return float(np.mean([float(v) for v in values]))  # type: ignore[attr-defined]
+
+
+def summary(made: list[Case], judge: probes.Probes, heldout: list[FloatArray]) -> dict[str, object]:
+    """All figures of an evaluation."""
+    kinds = ("original", "codec", "generated")
+    right = [attributes_right(case) for case in made]
+    rows = [measure.colour_rows(wav) for wav in heldout]
+    found = [
+        (case.seed, fault)
+        for case in made
+        if case.codes is not None
+        for fault in measure.faults(case.wavs["generated"], case.codes)
+    ]
+    return {
+        "prompts": len(made),
+        "attributes understood": sum(a for a, _ in right) / sum(b for _, b in right),
+        "faults": found,
+        "repetition": mean(measure.repetition(c.codes) for c in made if c.codes is not None),
+        "codec SI-SDR dB": mean(
+            measure.si_sdr_db(c.wavs["codec"], c.wavs["original"]) for c in made
+        ),
+        **{
+            f"frechet {kind}": measure.frechet(
+                [measure.colour_rows(c.wavs[kind]) for c in made], rows
+            )
+            for kind in kinds
+        },
+        **{kind: figures(made, kind, judge) for kind in kinds},
+    }
+
+
+def table(result: dict[str, object]) -> str:
+    """The figures as a Markdown table."""
+    kinds = ("original", "codec", "generated")
+    columns = [result[kind] for kind in kinds]
+    lines = ["| measure | original | codec | generated |", "|---|---|---|---|"]
+    first = columns[0]
+    assert isinstance(first, dict)
+    for name in first:
+        cells = [f"{c[name]:.2f}" for c in columns if isinstance(c, dict)]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    distances = " | ".join(f"{result[f'frechet {kind}']:.2f}" for kind in kinds)
+    lines.append(f"| Fréchet distance to held-out renders | {distances} |")
+    return "\n".join(lines)
+
+
+def pictures(made: list[Case], folder: Path) -> None:
+    """Mel spectrograms of a few cases, the three kinds above one another."""
+    from fanfare.epic.pictures import compare
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for case in made[:4]:
+        compare(case.wavs, case.prompt, folder / f"eval-{case.seed}.png")
+
+
+def main() -> None:
+    """Evaluates the built-in model (or `--weights`)."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("--prompts", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--weights", default="epic-mini")
+    parser.add_argument("--pictures", type=Path, default=Path("out/eval"))
+    parser.add_argument("--probe-pieces", type=int, default=N_PROBE_PIECES)
+    options = parser.parse_args()
+    model = load(options.weights)
+    made = cases(options.prompts, options.seed)
+    render_all(made)
+    speed = play_all(made, model)
+    judge = train_probes(options.probe_pieces)
+    heldout = [w for _, _, w in render_pieces(30_000_000, 30_000_060, PROBE_FRAMES)]
+    result = summary(made, judge, heldout)
+    result["music seconds per second, batch of 10"] = round(speed, 2)
+    pictures(made, options.pictures)
+    print(table(result))
+    rest = {k: v for k, v in result.items() if not isinstance(v, dict)}
+    for name, value in rest.items():
+        print(f"{name}: {value:.3f}" if isinstance(value, float) else f"{name}: {value}")
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
