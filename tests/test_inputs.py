@@ -143,6 +143,8 @@ def test_the_longest_duration_is_the_callers_choice() -> None:
     assert Inputs.parse({"prompt": "x", "duration": 700}, max_duration_s=900).duration == 700
     with pytest.raises(InputError, match="from 1 to 30"):
         Inputs.parse({"prompt": "x", "duration": 31}, max_duration_s=30)
+    with pytest.raises(InputError, match="from 1 to 30"):
+        Inputs.parse({"prompt": "x", "duration": 0}, max_duration_s=30)
     schema = Inputs.json_schema(max_duration_s=30)
     assert schema["properties"]["duration"]["maximum"] == 30
 

@@ -150,16 +150,18 @@ def generate(
         parsed = Inputs.parse(inputs, max_duration_s=settings.max_duration_s)
         targets = _targets(output, count, parsed, inputs["output_format"] is not None, force)
 
-        from fanfare.model import load
+        name = weights or settings.weights
+        with _loading(name, quiet=quiet):
+            from fanfare.model import load
 
-        model = load(
-            weights or settings.weights,
-            device=device or settings.device,
-            engine=engine or settings.engine,
-            dtype=dtype or settings.dtype,
-            text_encoder=text_encoder,
-            codec=codec,
-        )
+            model = load(
+                name,
+                device=device or settings.device,
+                engine=engine or settings.engine,
+                dtype=dtype or settings.dtype,
+                text_encoder=text_encoder,
+                codec=codec,
+            )
         requests = _requests(parsed, count)
         results = []
         for start in range(0, count, PIECES_AT_ONCE):
@@ -209,13 +211,29 @@ def _requests(inputs: Inputs, count: int) -> list[Inputs]:
     return [inputs.model_copy(update={"seed": seed}) for seed in seeds]
 
 
+def _is_watched(quiet: bool) -> bool:
+    """Whether somebody looks at standard error while the command runs."""
+    return sys.stderr.isatty() and not quiet
+
+
+@contextmanager
+def _loading(name: str, *, quiet: bool) -> Iterator[None]:
+    """A sign of life while libraries and weights are loaded."""
+    if not _is_watched(quiet):
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(f"loading {name}"):
+        yield
+
+
 def _generated(model: Model, requests: list[Inputs], *, quiet: bool) -> list[Audio]:
     """Generate, with a progress bar where somebody watches."""
     from fanfare.predict import Finished, Progress
 
-    watched = sys.stderr.isatty() and not quiet
     pieces: list[Audio] = []
-    with _bar() if watched else nullcontext(lambda step, n_steps: None) as show:
+    with _bar() if _is_watched(quiet) else nullcontext(lambda step, n_steps: None) as show:
         for event in model.events(requests):
             if isinstance(event, Progress):
                 show(event.step, event.n_steps)
@@ -324,7 +342,7 @@ def _as_lines(facts: dict[str, Any]) -> str:
             inner = _as_lines(value).replace("\n", "\n  ")
             lines.append(f"{name}\n  {inner}")
         elif value is not None:
-            lines.append(f"{name:<24}{value}")
+            lines.append(f"{name:<26}{value}")
     return "\n".join(lines)
 
 

@@ -99,9 +99,7 @@ class Inputs(BaseModel):
     Construction raises InputError, which names the field, what came and what to do.
     """
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     prompt: str | None = Field(
         default=None,
@@ -189,13 +187,15 @@ class Inputs(BaseModel):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _typed_errors(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Self:
+    def _typed_errors(
+        cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> Self:
         if isinstance(value, Mapping):
             value = {name: given for name, given in value.items() if given is not None}
         try:
             return handler(value)  # type: ignore[no-any-return]
         except ValidationError as error:
-            raise _input_error(error) from None
+            raise _input_error(error, _limit_s(info)) from None
 
     @field_validator("prompt", mode="after")
     @classmethod
@@ -209,9 +209,9 @@ class Inputs(BaseModel):
     @field_validator("duration", mode="after")
     @classmethod
     def _within_limit(cls, duration: int, info: ValidationInfo) -> int:
-        limit_s = (info.context or {}).get("max_duration_s", MAX_DURATION_S)
+        limit_s = _limit_s(info)
         if duration > limit_s:
-            raise InputError("duration", duration, f"must be a whole number from 1 to {limit_s}")
+            raise InputError("duration", duration, describe_rule("duration", limit_s))
         return duration
 
     @model_validator(mode="after")
@@ -242,7 +242,12 @@ class Inputs(BaseModel):
         return {**self.model_dump(mode="json"), "seed": seed}
 
 
-def _input_error(error: ValidationError) -> InputError:
+def _limit_s(info: ValidationInfo) -> int:
+    """The longest duration that the caller allows."""
+    return int((info.context or {}).get("max_duration_s", MAX_DURATION_S))
+
+
+def _input_error(error: ValidationError, max_duration_s: int) -> InputError:
     """Pydantic's first complaint in this package's words."""
     first = error.errors(include_url=False)[0]
     field = str(first["loc"][0]) if first["loc"] else "inputs"
@@ -250,12 +255,12 @@ def _input_error(error: ValidationError) -> InputError:
         near = get_close_matches(field, Inputs.model_fields, n=1)
         hint = f"did you mean {near[0]}?" if near else "no such input: leave it out"
         return InputError(field, first["input"], hint)
-    return InputError(field, first["input"], describe_rule(field))
+    return InputError(field, first["input"], describe_rule(field, max_duration_s))
 
 
-def describe_rule(field: str) -> str:
+def describe_rule(field: str, max_duration_s: int = MAX_DURATION_S) -> str:
     """What a field accepts, in words, from its schema."""
-    rule = Inputs.json_schema()["properties"][field]
+    rule = Inputs.json_schema(max_duration_s=max_duration_s)["properties"][field]
     if "enum" in rule:
         return f"must be one of {', '.join(rule['enum'])}"
     if rule["type"] == "boolean":
@@ -263,7 +268,7 @@ def describe_rule(field: str) -> str:
     if rule.get("format") == "uri":
         return "must be a path, a data: URI, or a file opened in binary mode"
     if rule["type"] == "string":
-        return f"must be text of at most {rule['maxLength']} characters"
+        return f"must be plain text of at most {rule['maxLength']} characters"
     noun = "a whole number" if rule["type"] == "integer" else "a number"
     if "maximum" in rule:
         return f"must be {noun} from {rule['minimum']} to {rule['maximum']}"

@@ -42,7 +42,7 @@ class Tags:
 
 def embed(data: bytes, file_format: FileFormat, tags: Tags) -> bytes:
     """A sound file's bytes with the tags in them: ID3 in wav and mp3, comments in flac and ogg."""
-    text = json.dumps(asdict(tags), ensure_ascii=False, sort_keys=True)
+    text = json.dumps(asdict(tags), ensure_ascii=False)
     title = " ".join((tags.prompt or "").split())
     encoder = f"Fanfare {tags.version}"
     buffer = io.BytesIO(data)
