@@ -294,12 +294,6 @@ def test_excerpts_that_fill_the_models_view(text_model: Model) -> None:
     assert piece.duration_s == 30.0
 
 
-def test_pieces_longer_than_the_models_view(text_model: Model) -> None:
-    piece = make(text_model, duration=33)
-    assert piece.duration_s == 33.0
-    assert np.array_equal(piece.codes[:, :1500], make(text_model, duration=30).codes)
-
-
 def test_long_pieces_go_on_in_their_melody(melody_model: Model) -> None:
     # The tiny model hears 2.6 s of a melody, and the second window begins at 18 s.
     time_s = np.arange(22 * RATE_HZ) / RATE_HZ
@@ -314,11 +308,6 @@ def test_long_pieces_go_on_in_their_melody(melody_model: Model) -> None:
     )
     np.testing.assert_array_equal(first[:, :1500], second[:, :1500])
     assert not np.array_equal(first[:, 1500:], second[:, 1500:])
-
-
-def test_a_model_without_windows_goes_on(tmp_path: Path) -> None:
-    model = fanfare.load(write_checkpoint(tmp_path / "rope", "rope"))
-    assert make(model, duration=31).duration_s == 31.0
 
 
 def test_excerpts_of_nothing(text_model: Model) -> None:

@@ -18,15 +18,15 @@ from fanfare.nn.lm import LanguageModel
 CARD, BOOKS = 32, 4
 WORDS = ["</s>", "<unk>", "epic", "brass", "calm", "piano", "taiko", "choir", "slow", "fast"]
 
-Kind = Literal["text", "melody", "stereo", "rope", "plan"]
+Kind = Literal["text", "melody", "stereo", "plan"]
 
 
 def write_checkpoint(folder: Path, kind: Kind) -> Path:
-    """A model that takes text; "melody" also follows one, "rope" knows no length limit;
-    "plan" takes no text but the plan that is made from it."""
+    """A model that takes text; "melody" also follows one, "plan" takes no text but
+    the plan that is made from it, and has rotary positions, which know no limit of length."""
     torch.manual_seed(2)
     channels = 2 if kind == "stereo" else 1
-    takes_text, takes_plan = kind != "plan", kind == "plan"
+    takes_plan = kind == "plan"
     config = LmConfig(
         n_codebooks=BOOKS * channels,
         card=CARD,
@@ -35,10 +35,10 @@ def write_checkpoint(folder: Path, kind: Kind) -> Path:
         n_layers=2,
         ffn_dim=64,
         delays=tuple(q for q in range(BOOKS) for _ in range(channels)),
-        positions="rope" if kind in ("rope", "plan") else "sin",
-        past_context=64 if kind in ("rope", "plan") else None,
-        text_dim=16 if takes_text else None,
-        text_fusion=("prefix" if kind == "melody" else "cross") if takes_text else None,
+        positions="rope" if takes_plan else "sin",
+        past_context=64 if takes_plan else None,
+        text_dim=16 if not takes_plan else None,
+        text_fusion=("prefix" if kind == "melody" else "cross") if not takes_plan else None,
         n_chroma=12 if kind == "melody" else None,
         chroma_length=20 if kind == "melody" else None,
         plan_features=N_FEATURES if takes_plan else None,
