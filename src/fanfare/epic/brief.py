@@ -89,7 +89,7 @@ def _fill(
         "melody": character.melody, "arp": character.arp,
     }  # fmt: skip
     for role in ROLES:
-        if cast[role] or intensity < _FILLED_FROM[role] and (named or role == "bass"):
+        if cast[role] or (intensity < _FILLED_FROM[role] and (named or role == "bass")):
             continue
         if intensity <= 1 and role in ("melody", "arp") and rng.random() < 0.3:
             continue

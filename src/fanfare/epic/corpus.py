@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +16,8 @@ from numpy.typing import NDArray
 from fanfare.epic.attributes import FORMS, INSTRUMENTS, MODES, MOODS, PITCHED, Attributes
 from fanfare.epic.brief import settle
 from fanfare.epic.compose import compose
-from fanfare.epic.plan import plan_of
-from fanfare.epic.render import Renderer
+from fanfare.epic.plan import N_FEATURES, plan_of
+from fanfare.epic.render import SAMPLES_PER_FRAME, SOUNDFONT, Renderer
 from fanfare.epic.score import Score
 
 PIECE_FRAMES = 768
@@ -58,51 +60,59 @@ def piece(seed: int, n_frames: int = PIECE_FRAMES) -> Score:
     return compose(settle(wish(rng), rng), n_frames, rng)
 
 
-def render_pieces(first: int, last: int, n_frames: int) -> Iterator[tuple[int, Score, np.ndarray]]:
-    """Renders pieces first … last-1, one after another."""
-    with Renderer() as renderer:
+def render_pieces(
+    first: int, last: int, n_frames: int, soundfont: Path = SOUNDFONT
+) -> Iterator[tuple[int, Score, NDArray[np.float32]]]:
+    """Renders the pieces with seeds first … last-1, one after another: (seed, score, [N])."""
+    with Renderer(soundfont) as renderer:
         for seed in range(first, last):
             score = piece(seed, n_frames)
             yield seed, score, renderer.render(score)
 
 
-def _fill(folder: Path, first: int, last: int, n_pieces: int, n_frames: int, offset: int) -> None:
+def allocate(folder: Path, n_pieces: int, n_frames: int) -> None:
+    """Makes the files of a corpus, still empty."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shapes = {
+        "wavs": (np.int16, (n_pieces, n_frames * SAMPLES_PER_FRAME)),
+        "plans": (np.float16, (n_pieces, n_frames, N_FEATURES)),
+    }
+    for name, (dtype, shape) in shapes.items():
+        np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape).flush()
+
+
+def write(
+    folder: Path, pieces: Iterable[tuple[int, Score, NDArray[np.float32]]], offset: int
+) -> None:
+    """Writes pieces into an allocated corpus; the one with seed `offset` comes first."""
     wavs = np.lib.format.open_memmap(folder / "wavs.npy", mode="r+")
     plans = np.lib.format.open_memmap(folder / "plans.npy", mode="r+")
-    assert wavs.shape[0] == n_pieces, (wavs.shape, n_pieces)
-    for seed, score, wav in render_pieces(offset + first, offset + last, n_frames):
+    for seed, score, wav in pieces:
         wavs[seed - offset] = np.round(wav * 32767).astype(np.int16)
         plans[seed - offset] = plan_of(score).astype(np.float16)
+
+
+def _fill(folder: Path, first: int, last: int, n_frames: int, offset: int) -> None:
+    write(folder, render_pieces(first, last, n_frames), offset)
 
 
 def build(
     folder: Path, n_pieces: int, *, n_frames: int = PIECE_FRAMES, workers: int = 2, offset: int = 0
 ) -> Corpus:
     """Renders the pieces with seeds offset … offset+n_pieces-1 into `folder`, and opens them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    N, F = n_frames * 640, plan_of(piece(0, 8)).shape[1]
-    np.lib.format.open_memmap(folder / "wavs.npy", "w+", np.int16, (n_pieces, N)).flush()
-    np.lib.format.open_memmap(
-        folder / "plans.npy", "w+", np.float16, (n_pieces, n_frames, F)
-    ).flush()
-    edges = [n_pieces * i // workers for i in range(workers + 1)]
-    context = multiprocessing.get_context("spawn")
-    jobs = [
-        context.Process(target=_fill, args=(folder, a, b, n_pieces, n_frames, offset))
-        for a, b in zip(edges, edges[1:], strict=False)
-    ]
-    for job in jobs:
-        job.start()
-    for job in jobs:
-        job.join()
-    failed = [job.exitcode for job in jobs if job.exitcode]
-    if failed:
-        raise RuntimeError(f"rendering failed with exit codes {failed}")
+    allocate(folder, n_pieces, n_frames)
+    edges = [offset + n_pieces * i // workers for i in range(workers + 1)]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        jobs = [
+            pool.submit(_fill, folder, first, last, n_frames, offset)
+            for first, last in pairwise(edges)
+        ]
+        for job in jobs:
+            job.result()
     return load(folder)
 
 
-def load(folder: Path) -> Corpus:
-    """Opens a corpus that `build` wrote, without reading it into memory."""
-    return Corpus(
-        np.load(folder / "wavs.npy", mmap_mode="r"), np.load(folder / "plans.npy", mmap_mode="r")
-    )
+def load(folder: Path, *, in_memory: bool = False) -> Corpus:
+    """Opens a corpus that `build` wrote; `in_memory` reads its audio, for random access."""
+    wavs = np.load(folder / "wavs.npy", mmap_mode=None if in_memory else "r")
+    return Corpus(wavs, np.load(folder / "plans.npy", mmap_mode="r"))

@@ -111,7 +111,7 @@ def _brief(wanted: Attributes, heard: Heard, rng: random.Random, meter: int = 4)
 
 
 def _go_on(wanted: Attributes, heard: Heard, n_frames: int, rng: random.Random) -> FloatArray:
-    """What was heard, as far as it is known; then new music on the same beat and in the same key."""
+    """What was heard, as far as it is known; then new music on its beat and in its key."""
     P = min(heard.n_frames, n_frames)
     brief = _brief(wanted, heard, rng)
     bar = brief.frames_per_beat * brief.meter

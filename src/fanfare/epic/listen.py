@@ -7,6 +7,7 @@ T frames (50/s), N samples of mono audio at 32 kHz.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,7 +130,7 @@ def chords_of(classes: FloatArray, grid: Grid) -> list[Chord]:
     edges = sorted({0, T, *(round(x) for x in np.arange(first, T, step))})
     edges = [e for i, e in enumerate(edges) if i == 0 or e - edges[i - 1] >= 8 or e == T]
     chords: list[Chord] = []
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         root, quality = best_triad(classes[start:end].mean(axis=0))
         chords.append(Chord(start, end, root, quality))
     return chords

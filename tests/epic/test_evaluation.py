@@ -1,0 +1,127 @@
+"""Measures, probes and captions: they tell right from wrong."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fanfare.epic import evaluate, measure, probes
+from fanfare.epic.attributes import MOODS, Attributes
+from fanfare.epic.captions import caption
+from fanfare.epic.corpus import piece
+from fanfare.epic.pictures import compare
+from fanfare.epic.score import Score
+from fanfare.epic.understand import understand
+
+RATE = 32000
+
+
+def sketch(score: Score) -> NDArray[np.float32]:
+    """A score as plain decaying sines: enough to hear its chords and onsets."""
+    wav = np.zeros(score.n_frames * 640, np.float32)
+    for note in score.notes:
+        n = min(note.length * 640, len(wav) - note.start * 640)
+        t = np.arange(n) / RATE
+        if note.role == "drum":
+            tone = np.random.default_rng(0).normal(0, 1, n) * np.exp(-30 * t)
+        else:
+            tone = np.sin(2 * np.pi * 440 * 2 ** ((note.pitch - 69) / 12) * t) * np.exp(-1.5 * t)
+        wav[note.start * 640 : note.start * 640 + n] += 0.05 * note.velocity * tone
+    return wav
+
+
+@pytest.fixture(scope="module")
+def scores() -> list[Score]:
+    return [piece(seed, 400) for seed in range(24)]
+
+
+@pytest.fixture(scope="module")
+def wavs(scores: list[Score]) -> list[NDArray[np.float32]]:
+    return [sketch(score) for score in scores]
+
+
+def test_chords_and_onsets_fit_their_own_score(
+    scores: list[Score], wavs: list[NDArray[np.float32]]
+) -> None:
+    right = [x for s, w in zip(scores, wavs, strict=True) for x in measure.chords_right(w, s)]
+    shuffled = zip(scores[1:] + scores[:1], wavs, strict=True)
+    wrong = [x for s, w in shuffled for x in measure.chords_right(w, s)]
+    assert np.mean(right) > 0.6
+    assert np.mean(wrong) < 0.3
+    own = np.mean([measure.onset_agreement(w, s) for s, w in zip(scores, wavs, strict=True)])
+    others = zip(scores[1:] + scores[:1], wavs, strict=True)
+    assert own > 0.3 + np.mean([measure.onset_agreement(w, s) for s, w in others])
+
+
+def test_faults_are_found() -> None:
+    good = np.random.default_rng(0).normal(0, 0.1, RATE).astype(np.float32)
+    codes = np.random.default_rng(0).integers(0, 1024, (4, 50))
+    assert measure.faults(good, codes) == []
+    assert measure.faults(good * 0, codes) == ["silent"]
+    assert measure.faults(np.sign(good), codes) == ["clipped"]
+    assert measure.faults(good, np.ones((4, 50), np.int64)) == ["stuck"]
+    assert measure.repetition(np.ones((4, 50), np.int64)) > 0.9
+    assert measure.repetition(codes) < 0.1
+
+
+def test_distances(wavs: list[NDArray[np.float32]]) -> None:
+    rows = [measure.colour_rows(wav) for wav in wavs]
+    near = measure.frechet(rows[::2], rows[1::2])
+    noise = [
+        measure.colour_rows(np.random.default_rng(i).normal(0, 0.1, 8 * RATE).astype(np.float32))
+        for i in range(12)
+    ]
+    assert measure.frechet(rows[::2], noise) > 3 * near
+    assert measure.si_sdr_db(wavs[0], wavs[0]) > 60
+    assert measure.si_sdr_db(wavs[1], wavs[0]) < 5
+
+
+def test_probes_learn(scores: list[Score], wavs: list[NDArray[np.float32]]) -> None:
+    heard = [probes.features(wav) for wav in wavs]
+    truths = [probes.truth(s.brief, {n.instrument for n in s.notes}) for s in scores]
+    judge = probes.Probes()
+    judge.fit(heard, truths, steps=150)
+    guesses = judge.hear(heard)
+    pairs = list(zip(guesses, truths, strict=True))
+    assert np.mean([probes.tempo_agrees(g.tempo, t.tempo) for g, t in pairs]) > 0.8
+    assert np.mean([g.intensity == t.intensity for g, t in pairs]) > 0.8
+
+
+def test_captions_say_what_is_wanted() -> None:
+    for seed in range(60):
+        rng = random.Random(seed)
+        wanted = evaluate.ask(rng)
+        prompt = caption(wanted, rng)
+        if wanted.bpm is not None:
+            assert str(round(wanted.bpm)) in prompt
+        assert understand(prompt).mood in MOODS
+    assert caption(Attributes(), random.Random(0)).startswith("cinematic")
+
+
+def test_evaluation_from_prompts_to_table(
+    wavs: list[NDArray[np.float32]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = evaluate.cases(6, seed=1)
+    assert [c.prompt for c in made] == [c.prompt for c in evaluate.cases(6, seed=1)]
+    for case in made:
+        wav = sketch(case.score)
+        case.wavs = {"original": wav, "codec": wav, "generated": wav[::-1].copy()}
+        case.codes = np.random.default_rng(0).integers(0, 1024, (4, 500))
+    judge = probes.Probes()
+    truths = [probes.truth(c.score.brief, {n.instrument for n in c.score.notes}) for c in made]
+    judge.fit([probes.features(c.wavs["original"]) for c in made], truths, steps=30)
+    result = evaluate.summary(made, judge, wavs[:6])
+    original, generated = result["original"], result["generated"]
+    assert isinstance(original, dict)
+    assert isinstance(generated, dict)
+    assert original["onsets"] > generated["onsets"]
+    assert result["attributes understood"] > 0.8
+    assert "| chord |" in evaluate.table(result)
+    evaluate.pictures(made[:1], tmp_path / "pictures")
+    assert list((tmp_path / "pictures").glob("*.png"))
+    compare({"one": wavs[0]}, "title <b>", tmp_path / "x.png")
+    assert (tmp_path / "x.png").stat().st_size > 5000
