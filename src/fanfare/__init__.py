@@ -25,21 +25,33 @@ if TYPE_CHECKING:
     from fanfare.inputs import Inputs
     from fanfare.model import Model, load
     from fanfare.piece import Audio
+    from fanfare.predict import Finished, Progress, Started
 
 __all__ = [
     "Audio",
     "AudioFileError",
     "CheckpointError",
     "FanfareError",
+    "Finished",
     "InputError",
     "Inputs",
     "MissingExtraError",
     "Model",
     "OutputError",
+    "Progress",
+    "Started",
     "load",
 ]
 
-_ROOMS = {"Audio": "piece", "Inputs": "inputs", "Model": "model", "load": "model"}
+_ROOMS = {
+    "Audio": "piece",
+    "Finished": "predict",
+    "Inputs": "inputs",
+    "Model": "model",
+    "Progress": "predict",
+    "Started": "predict",
+    "load": "model",
+}
 
 
 def __getattr__(name: str) -> Any:

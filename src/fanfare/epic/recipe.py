@@ -46,8 +46,9 @@ class Run:
         """Trains the codec, or opens the trained one."""
         trainer = CodecTrainer(self.codec_recipe)
         pieces = corpus.load(self.folder / "corpus", in_memory=True)
-        for figures in trainer.train(pieces, self.folder / "codec.pt"):
-            report("codec", figures)
+        for stage in (trainer.train, trainer.polish):
+            for figures in stage(pieces, self.folder / "codec.pt"):
+                report("codec", figures)
         return trainer
 
     def codes(self, trainer: CodecTrainer) -> None:
@@ -55,13 +56,13 @@ class Run:
         for name in ("corpus", "heldout"):
             path = self.folder / name / "codes.npy"
             if not path.exists():
-                wavs = corpus.load(self.folder / name).wavs
+                wavs = corpus.load(self.folder / name).wavs[: self.lm_recipe.pieces]
                 np.save(path, tokenise(wavs, trainer.finished()))
 
     def data(self, name: str) -> Codes:
         """Codes and plans of a part of the corpus."""
-        plans = corpus.load(self.folder / name).plans
-        return Codes(np.load(self.folder / name / "codes.npy"), np.asarray(plans))
+        codes = np.load(self.folder / name / "codes.npy")
+        return Codes(codes, np.array(corpus.load(self.folder / name).plans[: len(codes)]))
 
     def lm(self) -> LmTrainer:
         """Trains the language model, or opens the trained one."""

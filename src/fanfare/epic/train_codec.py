@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ class CodecRecipe:
         warmup_steps: steps before quantising starts (with k-means on recent latents).
     """
 
-    minutes: float = 32.0
+    minutes: float = 22.0
     n_filters: int = 16
     batch: int = 10
     crop_frames: int = 32
@@ -50,6 +50,8 @@ class CodecRecipe:
     spectral_share: float = 1.0
     commitment: float = 0.5
     max_norm: float = 1.0
+    polish_minutes: float = 5.0
+    polish_lr: float = 4e-4
     checkpoint_minutes: float = 3.0
     seed: int = 0
 
@@ -210,7 +212,7 @@ class CodecTrainer:
             self.parameters, recipe.peak_lr, betas=(0.8, 0.99), weight_decay=1e-2
         )
         self.average = [p.detach().clone() for p in self.parameters]
-        self.step, self.spent_s = 0, 0.0
+        self.step, self.spent_s, self.polished = 0, 0.0, False
         self.recent: list[Tensor] = []
 
     def train(self, corpus: Corpus, checkpoint: Path) -> Iterator[dict[str, float]]:
@@ -257,12 +259,8 @@ class CodecTrainer:
         with torch.autocast("cpu", torch.bfloat16):
             y = self.model.decoder(quantised).squeeze(1)
         y = y.float()
-        spectral, log_mel = self.loss(y, x)
-        level = x.abs().mean(dim=1).clamp(min=1e-3)
-        wave = ((y - x).abs().mean(dim=1) / level).mean()
         self.optimizer.zero_grad()
-        share = self.recipe.spectral_share * self._spectra_heard()
-        y.backward(balanced(y, {spectral: share, wave: 1.0}))
+        figures = self._reconstruct(y, x, self.recipe.spectral_share * self._spectra_heard())
         assert latents.grad is not None
         z.backward(latents.grad + self._pull(latents.grad, pull))
         norm = nn.utils.clip_grad_norm_(self.parameters, self.recipe.max_norm)
@@ -271,10 +269,70 @@ class CodecTrainer:
         decay = min(0.999, (self.step + 1) / (self.step + 10))
         with torch.no_grad():
             torch._foreach_lerp_(self.average, self.parameters, 1 - decay)
+        spread = latents.std()
+        return {**figures, "grad": norm.item(), "left": (pull.std() / spread).item()}
+
+    def polish(self, corpus: Corpus, checkpoint: Path) -> Iterator[dict[str, float]]:
+        """Second stage: encoder fixed, codebooks fitted anew, decoder trained on what they give.
+
+        While both ends move, codebooks lag behind latents whose scale drifts.
+        """
+        if self.polished:
+            return
+        self.finished()
+        rng = np.random.default_rng(self.recipe.seed + 2)
+        wide = replace(self.recipe, batch=16, crop_frames=50)
+        with torch.inference_mode():
+            latents = [self.model.encoder(crops(corpus, rng, wide).unsqueeze(1)) for _ in range(75)]
+        flat = torch.cat([z.transpose(1, 2).reshape(-1, LATENT) for z in latents])
+        scale = float(flat.std())
+        with torch.no_grad():  # unit latents: the same function, in half precision's range
+            self.model.encoder.layers[-1].conv.weight.div_(scale)
+            self.model.encoder.layers[-1].conv.bias.div_(scale)
+            self.model.decoder.layers[0].conv.weight.mul_(scale)
+        self.quantizer.start(flat.clone() / scale, rounds=15)
+        self.quantizer.eval()
+        yield from self._train_decoder(corpus, rng)
+        self.polished = True
+        self._save(checkpoint)
+
+    def _train_decoder(
+        self, corpus: Corpus, rng: np.random.Generator
+    ) -> Iterator[dict[str, float]]:
+        parameters = list(self.model.decoder.parameters())
+        optimizer = torch.optim.AdamW(parameters, betas=(0.8, 0.99), weight_decay=1e-2)
+        average = [p.detach().clone() for p in parameters]
+        started, step, done = time.monotonic(), 0, 0.0
+        while done < 1:
+            done = (time.monotonic() - started) / (self.recipe.polish_minutes * 60)
+            optimizer.param_groups[0]["lr"] = self.recipe.polish_lr * cosine(done)
+            x = crops(corpus, rng, self.recipe)
+            with torch.no_grad():
+                z, _ = self.quantizer(self.model.encoder(x.unsqueeze(1)))
+            with torch.autocast("cpu", torch.bfloat16):
+                y = self.model.decoder(z).squeeze(1)
+            y = y.float()
+            optimizer.zero_grad()
+            figures = self._reconstruct(y, x, self.recipe.spectral_share)
+            nn.utils.clip_grad_norm_(parameters, self.recipe.max_norm)
+            optimizer.step()
+            step += 1
+            with torch.no_grad():
+                torch._foreach_lerp_(average, parameters, 1 - min(0.995, step / (step + 10)))
+            if step % 50 == 0:
+                yield {"polish": step, "minutes": done * self.recipe.polish_minutes, **figures}
+        n_encoder = len(list(self.model.encoder.parameters()))
+        self.average = [p.detach().clone() for p in self.parameters[:n_encoder]] + average
+
+    def _reconstruct(self, y: Tensor, x: Tensor, spectral_share: float) -> dict[str, float]:
+        """Sends the balanced gradient of the losses back from `y`; returns their values."""
+        spectral, log_mel = self.loss(y, x)
+        level = x.abs().mean(dim=1).clamp(min=1e-3)
+        wave = ((y - x).abs().mean(dim=1) / level).mean()
+        y.backward(balanced(y, {spectral: spectral_share, wave: 1.0}))
         return {
             "spectral": spectral.item(), "wave": wave.item(), "log_mel": log_mel.item(),
-            "si_sdr": si_sdr(y.detach(), x).item(), "grad": norm.item(),
-            "latent": latents.std().item(), "left": (pull.std() / latents.std()).item(),
+            "si_sdr": si_sdr(y.detach(), x).item(),
         }  # fmt: skip
 
     def _pull(self, gradient: Tensor, pull: Tensor) -> Tensor:
@@ -303,6 +361,7 @@ class CodecTrainer:
             "model": self.model.state_dict(), "quantizer": self.quantizer.state_dict(),
             "optimizer": self.optimizer.state_dict(), "average": self.average,
             "step": self.step, "spent_s": self.spent_s,
+            "polished": self.polished,
         }  # fmt: skip
 
     def _save(self, path: Path) -> None:
@@ -317,6 +376,7 @@ class CodecTrainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.average = [a.detach() for a in state["average"]]
         self.step, self.spent_s = state["step"], state["spent_s"]
+        self.polished = state.get("polished", False)
 
 
 def balanced(y: Tensor, losses: dict[Tensor, float]) -> Tensor:

@@ -36,9 +36,16 @@ DROP_PROBABILITY = {
 
 @dataclass(frozen=True)
 class LmRecipe:
-    """How the language model is trained; as for the codec, the schedule follows the clock."""
+    """How the language model is trained; as for the codec, the schedule follows the clock.
 
-    minutes: float = 44.0
+    Attributes:
+        pieces: at most so many of the corpus are turned into codes and trained on.
+        full_probability: share of excerpts that get the whole plan.
+        null_probability: share that get none.
+    """
+
+    minutes: float = 30.0
+    pieces: int = 2400
     dim: int = 256
     n_layers: int = 6
     n_heads: int = 4
