@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from fanfare.epic.attributes import MAX_INTENSITY, MOODS, PERCUSSION, Attributes, Mode
+from fanfare.epic.attributes import MAX_INTENSITY, MOODS, PERCUSSION, Attributes, Form, Mode, Mood
 from fanfare.epic.palette import CHARACTERS, VOICES, Character
 from fanfare.epic.score import FRAME_RATE_HZ, Brief, Ensemble, Role
 
@@ -17,7 +17,7 @@ _FILLED_FROM: dict[Role, int] = {"pad": 0, "bass": 1, "melody": 1, "arp": 1}
 
 def settle(wanted: Attributes, rng: random.Random) -> Brief:
     """Makes `wanted` complete, drawing from `rng` what it leaves open."""
-    mood = wanted.mood or rng.choice(MOODS)
+    mood: Mood = rng.choice(MOODS) if wanted.mood is None else wanted.mood
     character = CHARACTERS[mood]
     intensity = wanted.intensity
     if intensity is None:
@@ -27,7 +27,7 @@ def settle(wanted: Attributes, rng: random.Random) -> Brief:
     bpm = wanted.bpm or rng.uniform(*character.bpm)
     drawn_mode: Mode = "minor" if rng.random() < character.minor else "major"
     meter = wanted.meter or (3 if rng.random() < 0.12 else 4)
-    form = wanted.form or rng.choice(character.forms)
+    drawn_form: Form = rng.choice(character.forms)
     key = rng.randrange(12)
     return Brief(
         frames_per_beat=frames_per_beat(bpm),
@@ -35,7 +35,7 @@ def settle(wanted: Attributes, rng: random.Random) -> Brief:
         mode=wanted.mode or drawn_mode,
         mood=mood,
         intensity=min(intensity, MAX_INTENSITY),
-        form=form,
+        form=wanted.form or drawn_form,
         meter=meter,
         ensemble=assemble(wanted, character, intensity, rng),
     )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanfare.epic import listen
-from fanfare.epic.attributes import MAX_BPM, MIN_BPM, PITCHED, Attributes
+from fanfare.epic.attributes import MAX_BPM, MIN_BPM, PITCHED, Attributes, Mode
 from fanfare.epic.brief import settle
 from fanfare.epic.compose import compose, form_levels
 from fanfare.epic.plan import (
@@ -47,7 +47,7 @@ class Heard:
     n_frames: int
     grid: Grid
     key: int
-    mode: listen.Mode
+    mode: Mode
     chords: list[Chord]
     level: float
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from fanfare.epic import measure, probes
 from fanfare.epic.attributes import INSTRUMENTS, MODES, MOODS, PITCHED, Attributes
-from fanfare.epic.brief import frames_per_beat
+from fanfare.epic.brief import MIN_FRAMES_PER_BEAT, frames_per_beat
 from fanfare.epic.captions import caption
 from fanfare.epic.corpus import render_pieces
 from fanfare.epic.director import write_score
@@ -143,7 +143,7 @@ def figures(made: list[Case], kind: str, judge: probes.Probes) -> dict[str, floa
     guesses = judge.hear([probes.features(wav) for wav in wavs])
     pairs = list(zip(guesses, truths, strict=True))
     asked = [
-        (guess.tempo, frames_per_beat(case.wanted.bpm) - probes.MIN_FRAMES_PER_BEAT)
+        (guess.tempo, frames_per_beat(case.wanted.bpm) - MIN_FRAMES_PER_BEAT)
         for guess, case in zip(guesses, made, strict=True)
         if case.wanted.bpm is not None
     ]

@@ -56,7 +56,7 @@ def onset_strength(wav: FloatArray) -> FloatArray:
     level = np.log1p(100 * bands / max(float(bands.max(initial=0)), 1e-9))
     flux = np.maximum(np.diff(level, axis=0, prepend=level[:1]), 0).mean(axis=1)
     flux = np.maximum(flux - np.convolve(flux, np.ones(25) / 25, "same"), 0)
-    return (flux / max(float(flux.max(initial=0)), 1e-9)).astype(np.float32)
+    return np.asarray(flux / max(float(flux.max(initial=0)), 1e-9), np.float32)
 
 
 def beat_grid(onsets: FloatArray, meter: int = 4) -> Grid:

@@ -146,4 +146,4 @@ def limit(wav: NDArray[np.float32], ceiling: float = 0.95) -> NDArray[np.float32
     gains = np.minimum(1.0, ceiling / np.maximum(peaks, 1e-9))
     centres = (np.arange(n) + 0.5) * window
     gain = np.interp(np.arange(len(wav)), centres, gains)
-    return np.clip(wav * gain, -ceiling, ceiling).astype(np.float32)
+    return np.asarray(np.clip(wav * gain, -ceiling, ceiling), np.float32)

@@ -422,4 +422,5 @@ def si_sdr(y: Tensor, x: Tensor) -> Tensor:
     scale = (y * x).sum(-1, keepdim=True) / x.pow(2).sum(-1, keepdim=True).clamp(min=1e-8)
     target = scale * x
     ratio = target.pow(2).sum(-1) / (y - target).pow(2).sum(-1).clamp(min=1e-8)
-    return (10 * ratio.clamp(min=1e-8).log10()).mean()
+    decibels: Tensor = 10 * ratio.clamp(min=1e-8).log10()
+    return decibels.mean()

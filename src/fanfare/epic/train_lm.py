@@ -109,7 +109,7 @@ class LmTrainer:
         plan.mean.copy_(torch.from_numpy(flat.mean(axis=0)))
         plan.std.copy_(torch.from_numpy(flat.std(axis=0)).clamp(min=0.1))
         for embedding in self.model.emb:
-            nn.init.normal_(embedding.weight, std=0.5)
+            nn.init.normal_(embedding.get_parameter("weight"), std=0.5)
         nn.init.normal_(plan.null_vector, std=0.1)
 
     def train(self, checkpoint: Path, heldout: Codes) -> Iterator[dict[str, float]]:
