@@ -27,7 +27,7 @@ def settle(wanted: Attributes, rng: random.Random) -> Brief:
     bpm = wanted.bpm or rng.uniform(*character.bpm)
     drawn_mode: Mode = "minor" if rng.random() < character.minor else "major"
     meter = wanted.meter or (3 if rng.random() < 0.12 else 4)
-    drawn_form: Form = rng.choice(character.forms)
+    form: Form = rng.choice(character.forms) if wanted.form is None else wanted.form
     key = rng.randrange(12)
     return Brief(
         frames_per_beat=frames_per_beat(bpm),
@@ -35,7 +35,7 @@ def settle(wanted: Attributes, rng: random.Random) -> Brief:
         mode=wanted.mode or drawn_mode,
         mood=mood,
         intensity=min(intensity, MAX_INTENSITY),
-        form=wanted.form or drawn_form,
+        form=form,
         meter=meter,
         ensemble=assemble(wanted, character, intensity, rng),
     )

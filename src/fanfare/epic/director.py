@@ -33,6 +33,9 @@ EXCERPT_UNKNOWN = ("bass", "melody", "arp", "drums", "onsets", "instruments", "f
 """What is not heard in an excerpt well enough to put it into its plan."""
 
 
+MIN_HEARD_SAMPLES = listen.SAMPLE_RATE_HZ // 2
+
+
 @dataclass(frozen=True)
 class Heard:
     """What was made out in a recording.
@@ -87,7 +90,8 @@ def write_score(wanted: Attributes, n_frames: int, rng: random.Random) -> Score:
 
 
 def hear(wav: FloatArray) -> Heard:
-    """Listens to a recording [N]."""
+    """Listens to a recording [N]; one of less than half a second is taken to go on in silence."""
+    wav = np.pad(wav, (0, max(0, MIN_HEARD_SAMPLES - len(wav))))
     classes = listen.chroma(wav)
     grid = listen.beat_grid(listen.onset_strength(wav))
     key, mode = listen.key_of(classes)

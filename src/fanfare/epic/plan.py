@@ -7,6 +7,7 @@ are zero, and their mask bit says so.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -62,6 +63,8 @@ def plan_of(score: Score) -> FloatArray:
 
 def write_time(plan: FloatArray, grid: Grid) -> None:
     """Beat phases, their onsets, and the tempo."""
+    if not len(plan):
+        return
     time = plan[:, GROUPS["time"]]
     beats = (np.arange(len(plan)) - grid.offset) / grid.frames_per_beat
     for i, unit in enumerate((0.5, 1.0, float(grid.meter))):
@@ -69,10 +72,10 @@ def write_time(plan: FloatArray, grid: Grid) -> None:
         phase = 2 * np.pi * (place % 1.0)
         time[:, 2 * i] = np.sin(phase)
         time[:, 2 * i + 1] = np.cos(phase)
-        # A beat belongs to the frame it rounds to, as notes do.
-        first = np.floor(place - 0.5 / (grid.frames_per_beat * unit))
-        last = np.floor(place + 0.5 / (grid.frames_per_beat * unit) - 1e-9)
-        time[:, 6 + i] = last > first
+        first, last = math.ceil(float(place[0])) - 1, math.floor(float(place[-1])) + 1
+        beats_at = grid.offset + np.arange(first, last + 1) * unit * grid.frames_per_beat
+        at = np.rint(beats_at).astype(int)  # to the frame that notes are rounded to
+        time[at[(at >= 0) & (at < len(plan))], 6 + i] = 1
     plan[:, GROUPS["tempo"]] = grid.frames_per_beat / 25.0
 
 
