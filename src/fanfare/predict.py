@@ -32,6 +32,7 @@ from fanfare.weights.bundle import Bundle
 __all__ = ["Event", "Finished", "Progress", "Started", "predict"]
 
 MIN_EXCERPT_S = 0.5
+WORKING_RMS = 10 ** (-18 / 20)
 MIN_TEMPERATURE = 1e-4
 """Below this the likeliest token always wins, and dividing by it could overflow."""
 DIRECTOR_RATE_HZ = 32000
@@ -137,7 +138,9 @@ def _job(
     prompt = None
     n_frames = request.duration * bundle.config.frame_rate_hz
     if request.continuation and excerpt is not None:
-        prompt = _encode(bundle, excerpt)  # [K, P]
+        takes_plan = bundle.config.plan_features is not None
+        heard = at_working_level(excerpt) if takes_plan else excerpt
+        prompt = _encode(bundle, heard)  # [K, P]
         _check_reach(bundle, request, prompt.shape[1])
         n_frames += prompt.shape[1]
     first, *later = _conditions(bundle, request, seed, excerpt, n_frames)
@@ -208,6 +211,16 @@ def _plan(
         excerpt=heard if request.continuation else None,
     )
     return torch.from_numpy(plan)
+
+
+def at_working_level(wav: Samples) -> Samples:
+    """A recording [C, N] at the level of the renders that epic-mini has heard.
+
+    Its loudest second is brought to an RMS of -18 dBFS; the finished piece is levelled as a whole.
+    """
+    second = DIRECTOR_RATE_HZ
+    power = [float((wav[:, i : i + second] ** 2).mean()) for i in range(0, wav.shape[1], second)]
+    return np.asarray(wav * (WORKING_RMS / max(max(power) ** 0.5, 1e-4)), np.float32)
 
 
 def _encode(bundle: Bundle, wav: Samples) -> Tensor:

@@ -194,7 +194,7 @@ def force(wav: FloatArray) -> float:
     return float(np.clip(value, 0.0, 3.0))
 
 
-FORCE_WEIGHTS = (3.0, 0.06, 0.02, 1.0)
+FORCE_WEIGHTS = (1.1, 0.013, 0.016, 2.26)
 """Least squares on renders: intercept, per dB above 2 kHz, per dB below 120 Hz, per unit attack."""
 
 
