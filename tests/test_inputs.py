@@ -36,12 +36,22 @@ NO_NUMBER = ["1", "", True, False, math.nan, math.inf, -math.inf, [1.0], {}, 10*
 NO_BOOLEAN = [1, 0, "true", "no", 1.0, [], {}, b"\1"]
 NO_CHOICE = ["", "WAV", " wav", 1, True, ["wav"], {}, b"wav"]
 
+
+class NoSource:
+    """Neither a path nor a file; its name is the same in every process."""
+
+    def __repr__(self) -> str:
+        return "NoSource()"
+
+
+NO_SOURCE = NoSource()
+
 BAD: dict[str, list[object]] = {
     "prompt": [
         1, 2.0, True, b"brass", ["brass"], {"text": "brass"}, "x" * (MAX_PROMPT_CHARS + 1),
         "brass\0", "\ud800", "", " ", "\n\t ",
     ],
-    "input_audio": [1, 2.5, True, b"RIFF", ["a.wav"], {}, "", "  ", object()],
+    "input_audio": [1, 2.5, True, b"RIFF", ["a.wav"], {}, "", "  ", NO_SOURCE],
     "duration": [*NO_INTEGER, 0, -1, 601, 10**30, -(10**30), 1e300],
     "continuation": [*NO_BOOLEAN, True],
     "continuation_start": [*NO_INTEGER, -1, -(10**30), 3],

@@ -25,7 +25,14 @@ from fanfare.epic.train_codec import (
 from fanfare.epic.train_lm import Codes, LmRecipe, LmTrainer, batch, tokenise
 
 CODEC = CodecRecipe(
-    minutes=0.02, n_filters=4, batch=2, crop_frames=12, warmup_steps=4, checkpoint_minutes=0.0
+    minutes=0.02,
+    n_filters=4,
+    batch=2,
+    crop_frames=12,
+    warmup_steps=4,
+    checkpoint_minutes=0.0,
+    polish_minutes=0.01,
+    polish_excerpts=96,
 )
 LM = LmRecipe(
     minutes=0.02, dim=32, n_layers=1, n_heads=2, past_context=24, batch=2, crop_frames=40,

@@ -51,6 +51,7 @@ class CodecRecipe:
     commitment: float = 0.5
     max_norm: float = 1.0
     polish_minutes: float = 5.0
+    polish_excerpts: int = 1200
     polish_lr: float = 4e-4
     checkpoint_minutes: float = 3.0
     seed: int = 0
@@ -283,7 +284,10 @@ class CodecTrainer:
         rng = np.random.default_rng(self.recipe.seed + 2)
         wide = replace(self.recipe, batch=16, crop_frames=50)
         with torch.inference_mode():
-            latents = [self.model.encoder(crops(corpus, rng, wide).unsqueeze(1)) for _ in range(75)]
+            latents = [
+                self.model.encoder(crops(corpus, rng, wide).unsqueeze(1))
+                for _ in range(-(-self.recipe.polish_excerpts // wide.batch))
+            ]
         flat = torch.cat([z.transpose(1, 2).reshape(-1, LATENT) for z in latents])
         scale = float(flat.std())
         with torch.no_grad():  # unit latents: the same function, in half precision's range

@@ -20,9 +20,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers import EncodecModel
+from transformers.models.encodec.modeling_encodec import EncodecLSTM
 
 from fanfare.epic.plan import N_FEATURES, lean
-from fanfare.epic.train_codec import CODEBOOK_SIZE, N_CODEBOOKS, cosine
+from fanfare.epic.train_codec import CODEBOOK_SIZE, HOP, N_CODEBOOKS, cosine
 from fanfare.nn.conditioning import align_frames
 from fanfare.nn.config import LmConfig
 from fanfare.nn.delay import DelayPattern
@@ -44,8 +46,8 @@ class LmRecipe:
         null_probability: share that get none.
     """
 
-    minutes: float = 30.0
-    pieces: int = 2400
+    minutes: float = 29.0
+    pieces: int = 1800
     dim: int = 256
     n_layers: int = 6
     n_heads: int = 4
@@ -251,12 +253,33 @@ def batch(data: Codes, rng: np.random.Generator, recipe: LmRecipe) -> tuple[Tens
 
 
 @torch.inference_mode()
-def tokenise(wavs: NDArray[np.int16], codec: Any, batch_size: int = 8) -> NDArray[np.int16]:
-    """Codes [pieces, K, T] of int16 wavs [pieces, N], by a transformers `EncodecModel`."""
+def tokenise(wavs: NDArray[np.int16], codec: EncodecModel) -> NDArray[np.int16]:
+    """Codes [pieces, K, T] of int16 wavs [pieces, N], N a multiple of the hop."""
     out = []
-    for start in range(0, len(wavs), batch_size):
-        wav = torch.from_numpy(wavs[start : start + batch_size].astype(np.float32) / 32767)
-        latents = codec.encoder(wav.unsqueeze(1))
-        codes = codec.quantizer.encode(latents, codec.config.target_bandwidths[-1])  # [K, B, T]
-        out.append(codes.transpose(0, 1).to(torch.int16).numpy())
-    return np.concatenate(out)
+    for wav in wavs:
+        x = torch.from_numpy(wav.astype(np.float32) / 32767)[None, None]
+        codes = codec.quantizer.encode(encode_latents(codec, x), codec.config.target_bandwidths[-1])
+        out.append(codes[:, 0].to(torch.int16).numpy())
+    return np.stack(out)
+
+
+def encode_latents(codec: EncodecModel, x: Tensor, part: int = 100, margin: int = 4) -> Tensor:
+    """Latents [1, D, T] of audio [1, 1, N], as the encoder gives them, some frames at a time.
+
+    What comes before the recurrent layer sees a few frames to either side only; in parts of two
+    seconds its activations stay in the processor's cache, which is five times as fast.
+    """
+    layers = list(codec.encoder.layers)
+    n_local = next(i for i, layer in enumerate(layers) if isinstance(layer, EncodecLSTM))
+    T = x.shape[-1] // HOP
+    parts = []
+    for start in range(0, T, part):
+        left = max(0, start - margin)
+        z = x[..., left * HOP : min(start + part + margin, T) * HOP]
+        for layer in layers[:n_local]:
+            z = layer(z)
+        parts.append(z[..., start - left : min(start + part, T) - left])
+    z = torch.cat(parts, dim=-1)
+    for layer in layers[n_local:]:
+        z = layer(z)
+    return z
