@@ -54,8 +54,8 @@ class LmRecipe:
     past_context: int = 256
     batch: int = 8
     crop_frames: int = 512
-    adam_lr: float = 2e-3
-    muon_lr: float = 0.02
+    adam_lr: float = 1.2e-3
+    muon_lr: float = 0.008
     null_probability: float = 0.1
     full_probability: float = 0.35
     gate_minutes: float = 2.0

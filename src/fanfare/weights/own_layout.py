@@ -143,3 +143,4 @@ def _write_tensors(file: Path, tensors: Mapping[str, Tensor]) -> None:
         for name, tensor in tensors.items()
     }
     save_file(halved, file)
+    file.chmod(0o644)  # safetensors leaves it to its owner alone
