@@ -1,0 +1,106 @@
+"""epic-mini as it ships: it plays, follows its prompt, and keeps its seed."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fanfare
+from fanfare.audio.loudness import loudness_lufs, peak_dbfs
+from fanfare.epic import listen, measure
+from fanfare.epic.director import write_score
+from fanfare.epic.understand import understand
+from fanfare.model import Model
+from fanfare.piece import Audio
+
+LOUD = "heroic brass fanfare over pounding taiko, 120 bpm, D minor"
+CALM = "calm solo harp, slow, major"
+FOLDER = Path(fanfare.__file__).parent / "builtin" / "epic-mini"
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return fanfare.load("epic-mini", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def pieces(model: Model) -> dict[str, Audio]:
+    made = model.generate_batch([{"prompt": p, "seed": 7} for p in (LOUD, CALM)])
+    return dict(zip((LOUD, CALM), made, strict=True))
+
+
+def test_the_weights_fit_their_limits() -> None:
+    sizes = [file.stat().st_size for file in FOLDER.rglob("*") if file.is_file()]
+    assert sum(sizes) <= 40 * 2**20
+    assert max(sizes) <= 16 * 2**20
+
+
+@pytest.mark.parametrize("prompt", [LOUD, CALM])
+def test_a_piece_is_whole(pieces: dict[str, Audio], prompt: str) -> None:
+    piece = pieces[prompt]
+    assert piece.sample_rate_hz == 32000
+    assert piece.samples.shape == (1, 8 * 32000)
+    assert measure.faults(piece.samples[0], piece.codes) == []
+    assert loudness_lufs(piece.samples, 32000) == pytest.approx(-14, abs=1)
+    assert peak_dbfs(piece.samples) <= -0.9
+
+
+def test_prompts_sound_different(pieces: dict[str, Audio]) -> None:
+    loud, calm = pieces[LOUD].samples[0], pieces[CALM].samples[0]
+
+    def brightness_hz(wav: np.ndarray) -> float:
+        power = (listen.spectrum(wav, listen.SHORT_WINDOW) ** 2).sum(axis=0)
+        return float((power * np.arange(len(power))).sum() / power.sum() * 32000 / 2048)
+
+    def low_end(wav: np.ndarray) -> float:
+        power = (listen.spectrum(wav, listen.SHORT_WINDOW) ** 2).sum(axis=0)
+        return float(power[1:8].sum() / power.sum())
+
+    assert abs(np.log2(brightness_hz(loud) / brightness_hz(calm))) > 0.3
+    assert low_end(loud) > low_end(calm), "taiko and bass against a harp"
+
+
+@pytest.mark.parametrize("prompt", [LOUD, CALM])
+def test_it_plays_the_score_that_the_prompt_gives(pieces: dict[str, Audio], prompt: str) -> None:
+    def right(of: str) -> float:
+        score = write_score(understand(of), 400, random.Random(7))
+        return float(np.mean(measure.chords_right(pieces[prompt].samples[0], score)))
+
+    assert right(prompt) >= 0.6
+    assert right(prompt) > right(CALM if prompt == LOUD else LOUD)
+
+
+def test_same_seed_same_bytes_other_seed_other_music(model: Model) -> None:
+    request = {"prompt": LOUD, "duration": 2}
+    first = model.generate(**request, seed=0)
+    assert first.seed == 0
+    assert first.to_bytes() == model.generate(**request, seed=0).to_bytes()
+    other = model.generate(**request, seed=1)
+    assert (first.codes != other.codes).mean() > 0.5
+
+
+def test_it_goes_on_from_an_excerpt_and_follows_a_melody(
+    model: Model, pieces: dict[str, Audio], tmp_path: Path
+) -> None:
+    path = pieces[CALM].save(tmp_path / "calm.wav")
+    longer = model.generate(
+        prompt="strings",
+        input_audio=path,
+        continuation=True,
+        continuation_end=3,
+        duration=2,
+        seed=1,
+    )
+    assert longer.duration_s == pytest.approx(5.0)
+    tune = model.generate(prompt="flute and strings", input_audio=path, duration=3, seed=1)
+    other = model.generate(prompt="flute and strings", duration=3, seed=1)
+    assert (tune.codes != other.codes).any()
+
+
+def test_any_length_in_one_go(model: Model) -> None:
+    piece = model.generate(prompt="slow strings", duration=31, seed=2)
+    assert piece.samples.shape == (1, 31 * 32000)
+    assert measure.faults(piece.samples[0], piece.codes) == []
