@@ -97,12 +97,13 @@ def render_all(made: list[Case]) -> None:
             case.wavs["original"] = renderer.render(case.score)
 
 
-def play_all(made: list[Case], model: Model, batch: int = 10) -> float:
+def play_all(made: list[Case], model: Model, guidance: int = 3, batch: int = 10) -> float:
     """Codec reconstructions and the model's own pieces; returns seconds of music per second."""
     started = time.perf_counter()
     for first in range(0, len(made), batch):
         group = made[first : first + batch]
-        requests = [{"prompt": c.prompt, "duration": DURATION_S, "seed": c.seed} for c in group]
+        settings = {"duration": DURATION_S, "classifier_free_guidance": guidance}
+        requests = [{"prompt": c.prompt, "seed": c.seed, **settings} for c in group]
         for case, audio in zip(group, model.generate_batch(requests), strict=True):
             case.wavs["generated"] = audio.samples[0]
             case.codes = audio.codes
@@ -114,22 +115,28 @@ def play_all(made: list[Case], model: Model, batch: int = 10) -> float:
     return speed
 
 
-def _probe_examples(first: int, last: int) -> list[tuple[probes.Features, probes.Truth]]:
-    return [
-        (probes.features(wav), _truth(score))
-        for _, score, wav in render_pieces(PROBE_SEED + first, PROBE_SEED + last, PROBE_FRAMES)
-    ]
+def _probe_examples(
+    first: int, last: int, weights: str
+) -> list[tuple[probes.Features, probes.Truth]]:
+    """Each render, and what the codec makes of it: probes are to judge music, not codecs."""
+    torch.set_num_threads(1)
+    codec = load(weights).bundle.codec
+    examples = []
+    for _, score, wav in render_pieces(PROBE_SEED + first, PROBE_SEED + last, PROBE_FRAMES):
+        again = codec.decode(codec.encode(torch.from_numpy(wav)[None, None]))[0, 0].numpy()
+        examples += [(probes.features(heard), _truth(score)) for heard in (wav, again)]
+    return examples
 
 
 def _truth(score: Score) -> probes.Truth:
     return probes.truth(score.brief, {note.instrument for note in score.notes})
 
 
-def train_probes(n: int = N_PROBE_PIECES, workers: int = 2) -> probes.Probes:
-    """Probes trained on `n` renders that nothing else has seen."""
+def train_probes(weights: str, n: int = N_PROBE_PIECES, workers: int = 2) -> probes.Probes:
+    """Probes trained on `n` renders that nothing else has seen, raw and through the codec."""
     edges = [n * i // workers for i in range(workers + 1)]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        parts = list(pool.map(_probe_examples, edges[:-1], edges[1:]))
+        parts = list(pool.map(_probe_examples, edges[:-1], edges[1:], [weights] * workers))
     examples = [example for part in parts for example in part]
     judge = probes.Probes()
     judge.fit([f for f, _ in examples], [t for _, t in examples])
@@ -189,7 +196,7 @@ def summary(made: list[Case], judge: probes.Probes, heldout: list[FloatArray]) -
         (case.seed, fault)
         for case in made
         if case.codes is not None
-        for fault in measure.faults(case.wavs["generated"], case.codes)
+        for fault in measure.faults(case.wavs["generated"], case.codes, case.score)
     ]
     return {
         "prompts": len(made),
@@ -240,13 +247,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--weights", default="epic-mini")
     parser.add_argument("--pictures", type=Path, default=Path("out/eval"))
+    parser.add_argument("--guidance", type=int, default=3)
     parser.add_argument("--probe-pieces", type=int, default=N_PROBE_PIECES)
     options = parser.parse_args()
     model = load(options.weights)
     made = cases(options.prompts, options.seed)
     render_all(made)
-    speed = play_all(made, model)
-    judge = train_probes(options.probe_pieces)
+    speed = play_all(made, model, options.guidance)
+    judge = train_probes(options.weights, options.probe_pieces)
     heldout = [w for _, _, w in render_pieces(30_000_000, 30_000_060, PROBE_FRAMES)]
     result = summary(made, judge, heldout)
     result["music seconds per second, batch of 10"] = round(speed, 2)

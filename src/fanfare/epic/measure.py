@@ -42,14 +42,19 @@ def onset_agreement(wav: FloatArray, score: Score) -> float:
     )
 
 
-def faults(wav: FloatArray, codes: NDArray[np.int64]) -> list[str]:
-    """What is plainly wrong with a finished piece [N] and its codes [K, T]: nothing, one hopes."""
+def faults(wav: FloatArray, codes: NDArray[np.int64], score: Score | None = None) -> list[str]:
+    """What is plainly wrong with a finished piece [N] and its codes [K, T]: nothing, one hopes.
+
+    Standing still is no fault where the score has a rest.
+    """
     found = []
     if 10 * np.log10(float((wav**2).mean()) + 1e-12) < SILENT_DBFS:
         found.append("silent")
     if float((np.abs(wav) >= 0.999).mean()) > 1e-4:
         found.append("clipped")
     same = (codes[:, 1:] == codes[:, :-1]).all(axis=0)
+    if score is not None:
+        same &= _sounding(score)[1 : 1 + len(same)]
     run = longest = 0
     for equal in same:
         run = run + 1 if equal else 0
@@ -57,6 +62,14 @@ def faults(wav: FloatArray, codes: NDArray[np.int64]) -> list[str]:
     if longest >= STUCK_FRAMES:
         found.append("stuck")
     return found
+
+
+def _sounding(score: Score) -> NDArray[np.bool_]:
+    """The frames in which some note of the score is held, [T]."""
+    held = np.zeros(score.n_frames, bool)
+    for note in score.notes:
+        held[note.start : note.start + note.length] = True
+    return held
 
 
 def repetition(codes: NDArray[np.int64]) -> float:
