@@ -16,8 +16,9 @@ help: ## list the targets
 music: $(VENV)/.ready ## make music PROMPT="…": write a piece and print where it is
 	@$(BIN)/fanfare generate "$$PROMPT" $(ARGS)
 
+# One thread a worker: two workers of two threads each would wait for one another.
 test: $(VENV)/.ready-dev ## run the tests (a few minutes, offline, CPU)
-	@$(BIN)/python -m pytest -n 2 -m "not slow and not gpu" --cov --cov-report=term:skip-covered $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not gpu" --cov --cov-report=term:skip-covered $(ARGS)
 
 check: $(VENV)/.ready-dev ## lint, format and types
 	@$(BIN)/ruff format --check .
