@@ -91,14 +91,12 @@ def colour_rows(wav: FloatArray) -> FloatArray:
 
 def frechet(a: Sequence[FloatArray], b: Sequence[FloatArray]) -> float:
     """Fréchet distance between Gaussians fitted to the colour rows of two sets of pieces."""
-    from scipy.linalg import sqrtm
-
     x, y = np.concatenate(list(a)), np.concatenate(list(b))
     ridge = 1e-3 * np.eye(x.shape[1])
     s, t = np.cov(x.T) + ridge, np.cov(y.T) + ridge
-    root = np.real(sqrtm(s @ t))
+    root_trace = np.sqrt(np.maximum(np.linalg.eigvals(s @ t).real, 0)).sum()
     gap = ((x.mean(axis=0) - y.mean(axis=0)) ** 2).sum()
-    return float(gap + np.trace(s + t - 2 * root))
+    return float(gap + np.trace(s + t) - 2 * root_trace)
 
 
 def si_sdr_db(heard: FloatArray, target: FloatArray) -> float:

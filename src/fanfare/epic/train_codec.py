@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -86,7 +87,13 @@ class TrainingQuantizer(nn.Module):
         """K-means over latents [M, D], book by book on the residual."""
         residual = latents
         for k in range(N_CODEBOOKS):
-            book = residual[torch.randperm(len(residual))[:CODEBOOK_SIZE]].clone()
+            enough = len(residual) >= CODEBOOK_SIZE
+            first = (
+                torch.randperm(len(residual))
+                if enough
+                else torch.randint(len(residual), (CODEBOOK_SIZE,))
+            )
+            book = residual[first[:CODEBOOK_SIZE]].clone()
             for _ in range(rounds):
                 index = nearest_code(residual, book)
                 count = torch.bincount(index, minlength=CODEBOOK_SIZE).unsqueeze(1)
@@ -139,7 +146,11 @@ class SpectralLoss(nn.Module):
         super().__init__()
         self.sizes = tuple(MEL_BANDS)
         for n_fft, n_mels in MEL_BANDS.items():
-            mel = mel_filter_bank(n_fft // 2 + 1, n_mels, 0.0, SAMPLE_RATE_HZ / 2, SAMPLE_RATE_HZ)
+            with warnings.catch_warnings():  # low bands that fall between bins add nothing
+                warnings.simplefilter("ignore", UserWarning)
+                mel = mel_filter_bank(
+                    n_fft // 2 + 1, n_mels, 0.0, SAMPLE_RATE_HZ / 2, SAMPLE_RATE_HZ
+                )
             self.register_buffer(f"mel{n_fft}", torch.tensor(mel, dtype=torch.float32))
             self.register_buffer(f"window{n_fft}", torch.hann_window(n_fft))
 
