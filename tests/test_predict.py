@@ -253,10 +253,14 @@ def test_codes_of_the_published_packages(
     golden: tuple[Model, Any], golden_melody: io.BytesIO, name: str, fields: dict[str, Any]
 ) -> None:
     model, expected = golden
-    if name not in expected:
-        pytest.skip(f"not made by {model.name}")
     heard = golden_melody if name.startswith(("melody", "continuation")) else None
-    piece = model.generate(**{"prompt": EPIC, "input_audio": heard, **fields})
+    request = {"prompt": EPIC, "input_audio": heard, **fields}
+    if name not in expected:  # a text model follows no melody, there or here
+        assert model.bundle.config.n_chroma is None
+        with pytest.raises(InputError, match="input_audio"):
+            model.generate(**request)
+        return
+    piece = model.generate(**request)
     np.testing.assert_array_equal(piece.codes, expected[name])
 
 
