@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from fanfare.errors import InputError
@@ -32,3 +34,14 @@ def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch, value: str) 
     with pytest.raises(InputError) as caught:
         read_settings()
     assert caught.value.field == "FANFARE_MAX_DURATION_S"
+
+
+def test_the_cache_goes_where_caches_go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("FANFARE_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert read_settings().cache_dir == tmp_path / "fanfare"
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert read_settings().cache_dir == tmp_path / "home" / ".cache" / "fanfare"
+    monkeypatch.setenv("FANFARE_CACHE_DIR", str(tmp_path / "mine"))
+    assert read_settings().cache_dir == tmp_path / "mine"

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fanfare.errors import InputError
+
+
+def _cache_dir() -> Path:
+    """Where caches go by custom."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "fanfare"
 
 
 class Settings(BaseSettings):
@@ -24,6 +32,12 @@ class Settings(BaseSettings):
     )
     max_audio_s: int = Field(default=600, ge=1, description="Most seconds read from an audio input")
     max_audio_bytes: int = Field(default=256 * 2**20, ge=1, description="Largest audio input")
+    cache_dir: Path = Field(
+        default_factory=_cache_dir, description="Where weights fetched by URL are kept"
+    )
+    max_weights_bytes: int = Field(
+        default=64 * 2**30, ge=1, description="Largest file of weights fetched by URL"
+    )
 
 
 def read_settings() -> Settings:
