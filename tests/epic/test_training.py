@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,10 @@ import pytest
 import torch
 
 import fanfare
-from fanfare.epic import recipe, train_lm
+from fanfare.epic import recipe, train_codec, train_lm
 from fanfare.epic.corpus import Corpus, piece
 from fanfare.epic.plan import N_FEATURES, plan_of
+from fanfare.epic.team import Team, work_together
 from fanfare.epic.train_codec import (
     HOP,
     CodecRecipe,
@@ -35,9 +38,28 @@ CODEC = CodecRecipe(
     polish_excerpts=96,
 )
 LM = LmRecipe(
-    minutes=0.02, dim=32, n_layers=1, n_heads=2, past_context=24, batch=2, crop_frames=40,
+    minutes=0.02, dim=32, n_layers=1, n_heads=2, past_context=24, batch=2, crop_frames=20,
     gate_minutes=0.0, checkpoint_minutes=0.0,
 )  # fmt: skip
+
+
+class Clock:
+    """Counts how often it is asked in place of time, so that a busy machine trains as long."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def monotonic(self) -> float:
+        self.now_s += 0.1
+        return self.now_s
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _clock() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (train_codec, train_lm):
+            patch.setattr(module, "time", Clock())
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -111,8 +133,8 @@ def test_si_sdr_ignores_scale() -> None:
 def test_batches_hold_codes_beside_their_own_plans(small: Corpus) -> None:
     codes = np.arange(4)[:, None, None] * 100 + np.arange(75)[None, None] + np.zeros((4, 4, 1), int)
     data = Codes(codes.astype(np.int16), small.plans)
-    recipe_ = replace(LM, full_probability=1.0, null_probability=0.5, batch=16)
-    out, plans, null = batch(data, np.random.default_rng(0), recipe_)
+    recipe_ = replace(LM, full_probability=1.0, null_probability=0.5)
+    out, plans, null = batch(data, np.random.default_rng(0), recipe_, 16, 40)
     assert out.shape == (16, 4, 40)
     assert plans.shape == (16, 40, N_FEATURES)
     assert 0 < null.sum() < 16
@@ -124,7 +146,7 @@ def test_batches_hold_codes_beside_their_own_plans(small: Corpus) -> None:
 def test_the_language_model_trains_exports_and_plays(
     small: Corpus, trained: CodecTrainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train_lm.torch, "compile", lambda model: model)
+    monkeypatch.setattr(train_lm.torch, "compile", lambda model, dynamic: model)
     codes = tokenise(small.wavs, trained.finished())
     assert codes.shape == (4, 4, 75)
     data = Codes(codes, small.plans)
@@ -144,7 +166,7 @@ def test_the_language_model_trains_exports_and_plays(
 def test_the_recipe_runs_stage_by_stage(
     small: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train_lm.torch, "compile", lambda model: model)
+    monkeypatch.setattr(train_lm.torch, "compile", lambda model, dynamic: model)
 
     def build(folder: Path, n: int, *, offset: int = 0) -> None:
         folder.mkdir(parents=True)
@@ -152,10 +174,28 @@ def test_the_recipe_runs_stage_by_stage(
         np.save(folder / "plans.npy", small.plans[:n])
 
     monkeypatch.setattr(recipe.corpus, "build", build)
-    run = recipe.Run(tmp_path, CODEC, LM)
+    run = recipe.Run(tmp_path, CODEC, LM, workers=1)
     for _ in range(2):  # the second time, nothing is left to do
         run.corpus(3, 1)
         codec = run.codec()
         run.codes(codec)
         run.export(codec, run.lm(), tmp_path / "model")
     assert fanfare.load(tmp_path / "model").name
+
+
+def _train_apart(folder: Path, team: Team) -> None:
+    """One of two who train a line by the other half of the data; leaves what it ended with."""
+    weight = torch.nn.Parameter(torch.zeros(3))
+    (weight * torch.full((3,), float(team.rank + 1))).sum().backward()
+    team.average([weight])
+    assert weight.grad is not None
+    clock = team.leaders(10.0 + team.rank)
+    (folder / str(team.rank)).write_text(f"{weight.grad.tolist()} {clock} {team.leads}")
+
+
+def test_a_team_shares_gradients_and_a_clock(tmp_path: Path) -> None:
+    work_together(partial(_train_apart, tmp_path), 2)
+    assert (tmp_path / "0").read_text() == "[1.5, 1.5, 1.5] 10.0 True"
+    assert (tmp_path / "1").read_text() == "[1.5, 1.5, 1.5] 10.0 False"
+    work_together(partial(_train_apart, tmp_path), 1)
+    assert (tmp_path / "0").read_text() == "[1.0, 1.0, 1.0] 10.0 True"

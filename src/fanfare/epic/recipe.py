@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from fanfare.epic import corpus
+from fanfare.epic.team import Team, work_together
 from fanfare.epic.train_codec import CodecRecipe, CodecTrainer
 from fanfare.epic.train_lm import Codes, LmRecipe, LmTrainer, tokenise
 from fanfare.weights.own_layout import save_own
@@ -30,8 +31,8 @@ LICENCE = "Apache-2.0"
 class Run:
     """One training run in a folder."""
 
-    def __init__(self, folder: Path, codec: CodecRecipe, lm: LmRecipe) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, codec: CodecRecipe, lm: LmRecipe, workers: int = 2) -> None:
+        self.folder, self.workers = folder, workers
         self.codec_recipe, self.lm_recipe = codec, lm
 
     def corpus(self, n_pieces: int, n_heldout: int) -> None:
@@ -66,10 +67,16 @@ class Run:
 
     def lm(self) -> LmTrainer:
         """Trains the language model, or opens the trained one."""
+        work_together(self.train_lm, self.workers)
         trainer = LmTrainer(self.lm_recipe, self.data("corpus"))
+        trainer.restore(self.folder / "lm.pt")
+        return trainer
+
+    def train_lm(self, team: Team) -> None:
+        """One team member's part in training the language model."""
+        trainer = LmTrainer(self.lm_recipe, self.data("corpus"), team)
         for figures in trainer.train(self.folder / "lm.pt", self.data("heldout")):
             report("lm", figures)
-        return trainer
 
     def export(self, codec: CodecTrainer, lm: LmTrainer, target: Path) -> None:
         """Writes the checkpoint."""
@@ -93,12 +100,14 @@ def main() -> None:
     parser.add_argument("--heldout", type=int, default=160)
     parser.add_argument("--codec-minutes", type=float, default=CodecRecipe.minutes)
     parser.add_argument("--lm-minutes", type=float, default=LmRecipe.minutes)
+    parser.add_argument("--workers", type=int, default=2, help="processes that train the LM")
     parser.add_argument("--target", type=Path, help="where to export (default: FOLDER/epic-mini)")
     options = parser.parse_args()
     run = Run(
         options.folder,
         CodecRecipe(minutes=options.codec_minutes),
         LmRecipe(minutes=options.lm_minutes),
+        options.workers,
     )
     options.folder.mkdir(parents=True, exist_ok=True)
     run.corpus(options.pieces, options.heldout)

@@ -24,6 +24,7 @@ from transformers import EncodecModel
 from transformers.models.encodec.modeling_encodec import EncodecLSTM
 
 from fanfare.epic.plan import N_FEATURES, lean
+from fanfare.epic.team import Team
 from fanfare.epic.train_codec import CODEBOOK_SIZE, HOP, N_CODEBOOKS, cosine
 from fanfare.nn.conditioning import align_frames
 from fanfare.nn.config import LmConfig
@@ -42,22 +43,27 @@ class LmRecipe:
 
     Attributes:
         pieces: at most so many of the corpus are turned into codes and trained on.
+        batch, crop_frames: excerpts a step, over the whole team, and their length. No longer than
+            the model's window, they train nearly twice as fast as longer ones.
+        late_share: last part of the run, with excerpts twice as long and half as many, so that the
+            model gets to know what slides out of its window.
         full_probability: share of excerpts that get the whole plan.
         null_probability: share that get none.
     """
 
-    minutes: float = 29.0
-    pieces: int = 1800
+    minutes: float = 55.0
+    pieces: int = 3600
     dim: int = 256
     n_layers: int = 6
     n_heads: int = 4
     past_context: int = 256
-    batch: int = 8
-    crop_frames: int = 512
+    batch: int = 16
+    crop_frames: int = 256
+    late_share: float = 0.25
     adam_lr: float = 1.2e-3
     muon_lr: float = 0.008
     null_probability: float = 0.1
-    full_probability: float = 0.35
+    full_probability: float = 0.5
     gate_minutes: float = 2.0
     checkpoint_minutes: float = 3.0
     seed: int = 0
@@ -82,15 +88,16 @@ def lm_config(recipe: LmRecipe) -> LmConfig:
 
 
 class LmTrainer:
-    """One language model in training."""
+    """One language model in training; a team's members hold the same weights at every step."""
 
-    def __init__(self, recipe: LmRecipe, data: Codes) -> None:
+    def __init__(self, recipe: LmRecipe, data: Codes, team: Team | None = None) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.data = recipe, data
+        self.team = team or Team()
         self.model = LanguageModel(lm_config(recipe))
         self.model.initialise()
         self._scale_inputs()
-        self.forward = torch.compile(self.model)
+        self.forward = torch.compile(self.model, dynamic=False)
         hidden = [p for n, p in self.model.named_parameters() if is_hidden(n, p)]
         others = [p for n, p in self.model.named_parameters() if not is_hidden(n, p)]
         self.optimizers: list[torch.optim.Optimizer] = [
@@ -117,15 +124,17 @@ class LmTrainer:
     def train(self, checkpoint: Path, heldout: Codes) -> Iterator[dict[str, float]]:
         """Trains by the clock, yielding figures every 50 steps and the gate every few minutes."""
         if checkpoint.exists():
-            self._restore(checkpoint)
-        rng = np.random.default_rng(self.recipe.seed + self.step)
+            self.restore(checkpoint)
+        rng = np.random.default_rng((self.recipe.seed, self.step, self.team.rank))
         self._step(rng)  # compiles; not on the clock
         last = saved = gated = time.monotonic()
         while self.spent_s < self.recipe.minutes * 60:
             books = self._step(rng)
             now = time.monotonic()
-            self.spent_s += now - last
+            self.spent_s = self.team.leaders(self.spent_s + now - last)
             last = now
+            if not self.team.leads:
+                continue
             if self.step % 50 == 0:
                 yield {
                     "step": self.step, "minutes": self.spent_s / 60,
@@ -137,8 +146,13 @@ class LmTrainer:
             if now - saved > self.recipe.checkpoint_minutes * 60:
                 self._save(checkpoint)
                 saved = last = time.monotonic()
-        yield {"step": self.step, "minutes": self.spent_s / 60, **self.gate(heldout, n_pieces=64)}
-        self._save(checkpoint)
+        if self.team.leads:
+            self._save(checkpoint)
+            yield {
+                "step": self.step,
+                "minutes": self.spent_s / 60,
+                **self.gate(heldout, n_pieces=64),
+            }
 
     def _step(self, rng: np.random.Generator) -> Tensor:
         done = self.spent_s / (self.recipe.minutes * 60)
@@ -147,9 +161,13 @@ class LmTrainer:
             for group in optimizer.param_groups:
                 group["lr"] = peak * warm * (0.02 + 0.98 * cosine(done))
             optimizer.zero_grad()
-        codes, plans, null = batch(self.data, rng, self.recipe)
+        late = done > 1 - self.recipe.late_share
+        n_rows = self.recipe.batch // self.team.size // (2 if late else 1)
+        n_frames = self.recipe.crop_frames * (2 if late else 1)
+        codes, plans, null = batch(self.data, rng, self.recipe, n_rows, n_frames)
         books = self.losses(codes, plans, null, compiled=True)
         books.mean().backward()
+        self.team.average(list(self.model.parameters()))
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer in self.optimizers:
             optimizer.step()
@@ -191,7 +209,7 @@ class LmTrainer:
         """
         gaps, right_books = [], []
         for i in range(min(n_pieces, len(heldout.codes))):
-            T = self.recipe.crop_frames
+            T = 2 * self.recipe.crop_frames
             codes = torch.from_numpy(heldout.codes[i : i + 1, :, :T].astype(np.int64))
             plans = torch.from_numpy(heldout.plans[i : i + 1, :T].astype(np.float32))
             right = self.losses(codes, plans, torch.tensor([False]))
@@ -221,7 +239,8 @@ class LmTrainer:
         torch.save(state, partial)
         partial.replace(path)
 
-    def _restore(self, path: Path) -> None:
+    def restore(self, path: Path) -> None:
+        """Goes on from a checkpoint."""
         state = torch.load(path, weights_only=True)
         self.model.load_state_dict(state["model"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
@@ -235,11 +254,12 @@ def is_hidden(name: str, parameter: Tensor) -> bool:
     return parameter.dim() == 2 and name.startswith("layers.")
 
 
-def batch(data: Codes, rng: np.random.Generator, recipe: LmRecipe) -> tuple[Tensor, Tensor, Tensor]:
+def batch(
+    data: Codes, rng: np.random.Generator, recipe: LmRecipe, B: int, T: int
+) -> tuple[Tensor, Tensor, Tensor]:
     """Random excerpts: codes [B, K, T], plans [B, T, F] with groups left out, null flags [B]."""
-    T = recipe.crop_frames
     codes, plans = [], []
-    for _ in range(recipe.batch):
+    for _ in range(B):
         i = int(rng.integers(len(data.codes)))
         start = 0 if rng.random() < 0.4 else int(rng.integers(data.codes.shape[2] - T + 1))
         plan = data.plans[i, start : start + T].astype(np.float32)
@@ -248,7 +268,7 @@ def batch(data: Codes, rng: np.random.Generator, recipe: LmRecipe) -> tuple[Tens
             dropped = [name for name, p in DROP_PROBABILITY.items() if rng.random() < p]
         codes.append(data.codes[i, :, start : start + T].astype(np.int64))
         plans.append(lean(plan, dropped))
-    null = torch.from_numpy(rng.random(recipe.batch) < recipe.null_probability)
+    null = torch.from_numpy(rng.random(B) < recipe.null_probability)
     return torch.from_numpy(np.stack(codes)), torch.from_numpy(np.stack(plans)), null
 
 
