@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from fanfare.epic.attributes import FORMS, INSTRUMENTS, MOODS, PITCHED, Attributes
+from fanfare.epic.attributes import FORMS, INSTRUMENTS, MOODS, PITCHED, Attributes, Mood
 from fanfare.epic.brief import frames_per_beat, settle
 from fanfare.epic.compose import compose, fold, nearest, voice_lead
 from fanfare.epic.corpus import piece, wish
@@ -117,6 +117,20 @@ def test_moods_sound_different() -> None:
 
     assert energy("calm") < 0.5 * energy("heroic")
     assert set(MOODS) >= {"calm", "heroic"}
+
+
+@pytest.mark.parametrize("mood", MOODS)
+def test_a_tempo_asked_for_is_beaten_throughout(mood: Mood) -> None:
+    for seed in range(4):
+        wanted = Attributes(bpm=70, mood=mood, intensity=seed % 4, form="steady")
+        brief = settle(wanted, random.Random(seed))
+        score = compose(brief, 500, random.Random(seed))
+        struck = {note.start for note in score.notes}
+        held_from = len(score.levels) * score.frames_per_bar - 2 * score.frames_per_bar
+        beats = range(0, held_from, brief.frames_per_beat)
+        assert sum(beat in struck for beat in beats) >= 0.75 * len(beats), (mood, seed)
+    left_open = settle(replace(wanted, bpm=None), random.Random(0))
+    assert not left_open.pulse
 
 
 def test_given_chords_are_used() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fanfare.epic import evaluate, measure, probes
+from fanfare.epic import evaluate, measure, probes, rhythm
 from fanfare.epic.attributes import MOODS, Attributes
 from fanfare.epic.captions import caption
 from fanfare.epic.corpus import piece
@@ -89,6 +89,18 @@ def test_probes_learn(scores: list[Score], wavs: list[NDArray[np.float32]]) -> N
     pairs = list(zip(guesses, truths, strict=True))
     assert np.mean([probes.tempo_agrees(g.tempo, t.tempo) for g, t in pairs]) > 0.8
     assert np.mean([g.intensity == t.intensity for g, t in pairs]) > 0.8
+
+
+def test_a_click_beats_at_its_own_tempo() -> None:
+    wav = np.zeros(10 * RATE, np.float32)
+    wav[:: 24 * 640] = 0.5
+    wav = np.convolve(wav, np.hanning(64), "same").astype(np.float32)
+    own, other = list(rhythm.PERIODS).index(24), list(rhythm.PERIODS).index(29)
+    at_a_beat = rhythm.MULTIPLES.index(1)
+    table = rhythm.comb(wav)
+    assert table.shape == (len(rhythm.PERIODS), rhythm.N_FEATURES)
+    assert table[own, at_a_beat] > 0.8
+    assert table[other, at_a_beat] < 0.1
 
 
 def test_captions_say_what_is_wanted() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 
 from fanfare.epic.attributes import MAX_INTENSITY, MOODS, PERCUSSION, Attributes, Form, Mode, Mood
 from fanfare.epic.palette import CHARACTERS, VOICES, Character
@@ -38,6 +37,7 @@ def settle(wanted: Attributes, rng: random.Random) -> Brief:
         form=form,
         meter=meter,
         ensemble=assemble(wanted, character, intensity, rng),
+        pulse=wanted.bpm is not None,
     )
 
 
@@ -55,7 +55,7 @@ def assemble(
     for name in named:
         _give_role(name, cast, alone=wanted.only)
     if not wanted.only:
-        _fill(cast, character, intensity, wanted.without, rng)
+        _fill(cast, character, intensity, wanted, rng)
     elif len(named) == 1:
         cast = _soloist(named[0], intensity, rng)
     return Ensemble(
@@ -79,19 +79,25 @@ def _fill(
     cast: dict[Role, list[str]],
     character: Character,
     intensity: int,
-    without: Sequence[str],
+    wanted: Attributes,
     rng: random.Random,
 ) -> None:
-    """Fills empty roles from the mood's palette, more of them the louder the piece is."""
+    """Fills empty roles from the mood's palette, more of them the louder the piece is.
+
+    Whoever asks for a tempo gets figures that beat it, be the piece ever so quiet.
+    """
+    without = wanted.without
     named = {name for names in cast.values() for name in names}
     options = {
         "pad": character.pad, "bass": character.bass,
         "melody": character.melody, "arp": character.arp,
     }  # fmt: skip
     for role in ROLES:
-        if cast[role] or (intensity < _FILLED_FROM[role] and (named or role == "bass")):
+        beats = role == "arp" and wanted.bpm is not None
+        few = intensity < _FILLED_FROM[role] and (bool(named) or role == "bass")
+        if cast[role] or (few and not beats):
             continue
-        if intensity <= 1 and role in ("melody", "arp") and rng.random() < 0.3:
+        if intensity <= 1 and role in ("melody", "arp") and rng.random() < 0.3 and not beats:
             continue
         pool = [i for i in options[role] if i not in without]
         if pool:

@@ -178,11 +178,14 @@ class _Writer:
             for chord in self.score.chords:
                 root = fold(36 + chord.root, max(VOICES[name].low, 33), 55)
                 level = self.score.level_at(chord.start)
-                pulse = self.brief.form != "hit" and level >= 2 and self.legato < 0.6
+                pulse = level >= 2 and self.legato < 0.6
+                pulse = self.brief.form != "hit" and (pulse or self.brief.pulse)
                 if (pulse or plucked) and chord.start < self.last_start:
-                    step = self.beat if level >= 2.5 or plucked else 2 * self.beat
+                    every = level >= 2.5 or plucked or self.brief.pulse
+                    step = self.beat if every else 2 * self.beat
                     for start in range(chord.start, chord.end, step):
-                        self.add(start, min(step, chord.end - start), root, 0.95, "bass", name)
+                        strength = 0.85 if self.brief.pulse and start > chord.start else 0.95
+                        self.add(start, min(step, chord.end - start), root, strength, "bass", name)
                 else:
                     held = chord.end - chord.start
                     if self.brief.form == "hit":
@@ -204,7 +207,8 @@ class _Writer:
                 name, 55 if plucked else 52
             )
             base += 5 * i
-            self._figure(name, pattern, step, base, rest=self.rng.random() < 0.15)
+            rest = self.rng.random() < 0.15 and not self.brief.pulse
+            self._figure(name, pattern, step, base, rest=rest)
 
     def _figure(
         self, name: str, pattern: Sequence[int], step: float, base: int, *, rest: bool
@@ -227,7 +231,8 @@ class _Writer:
                     length = self.score.n_frames - start
                 elif VOICES[name].plucked:
                     length = round(length * 1.5)
-                accent = 1.05 if k % (n_steps // self.brief.meter or 1) == 0 else 0.88
+                on, off = (1.12, 0.76) if self.brief.pulse else (1.05, 0.88)
+                accent = on if k % (n_steps // self.brief.meter or 1) == 0 else off
                 self.add(start, length, pitch, accent, "arp", name)
 
     # Melody ------------------------------------------------------------------------------------
@@ -238,7 +243,7 @@ class _Writer:
             return
         rhythms = RHYTHMS[self.brief.meter]
         flavour = "long" if self.legato > 0.75 else "mixed" if self.legato > 0.35 else "busy"
-        if self.beat >= 40 and flavour == "busy":
+        if (self.beat >= 40 and flavour == "busy") or (self.brief.pulse and flavour == "long"):
             flavour = "mixed"
         motif = [self.rng.choice(rhythms[flavour]) for _ in range(2)]
         answer = [motif[0], self.rng.choice(rhythms["long"])]
@@ -313,7 +318,7 @@ class _Writer:
                 places = (0,) if bar_index % 2 == 0 and (level >= 1.5 or final) else ()
             elif final or self.brief.form == "hit":
                 places = (0,) if stroke != "snare" or not final else ()
-            elif level < 1.75:
+            elif level < 1.75 and not self.brief.pulse:
                 places = places[: 1 + int(level > 1)]
             for beats in places:
                 start = self.at(bar_index, beats)

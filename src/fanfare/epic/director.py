@@ -111,7 +111,7 @@ def _brief(wanted: Attributes, heard: Heard, rng: random.Random, meter: int = 4)
     )
     if wanted.intensity is None:
         wanted = replace(wanted, intensity=round(heard.level))
-    return settle(wanted, rng)
+    return replace(settle(wanted, rng), pulse=False)  # nobody asked for that tempo
 
 
 def _go_on(wanted: Attributes, heard: Heard, n_frames: int, rng: random.Random) -> FloatArray:

@@ -2,7 +2,7 @@
 
 They judge epic-mini by ear, as it were: tempo, mode, intensity, mood and instruments from audio
 alone. Their own accuracy on unseen renders is the ceiling and is reported beside every figure.
-N samples of mono audio at 32 kHz, D features.
+N samples of mono audio at 32 kHz, D features, P tempi.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fanfare.epic import listen
+from fanfare.epic import listen, rhythm
 from fanfare.epic.attributes import INSTRUMENTS, MODES, MOODS
-from fanfare.epic.brief import MAX_FRAMES_PER_BEAT, MIN_FRAMES_PER_BEAT
+from fanfare.epic.brief import MIN_FRAMES_PER_BEAT
 from fanfare.epic.score import Brief
 
 FloatArray = NDArray[np.float32]
-N_LAGS, N_BANDS = 220, 48
+N_BANDS = 48
+PULSE_LAGS = slice(2, 42, 2)
 LAST_FRAMES = 75
 """The end of a piece, which tells its tonic."""
-N_TEMPI = MAX_FRAMES_PER_BEAT - MIN_FRAMES_PER_BEAT + 1
 OUTPUTS = {
-    "tempo": N_TEMPI, "mode": 24, "intensity": 4, "mood": len(MOODS),
+    "tempo": len(rhythm.PERIODS), "mode": 24, "intensity": 4, "mood": len(MOODS),
     "instruments": len(INSTRUMENTS),
 }  # fmt: skip
 """Probe → outputs; "mode" tells 24 keys, of which mode and tonic are read."""
@@ -34,7 +34,7 @@ OUTPUTS = {
 
 @dataclass(frozen=True)
 class Features:
-    """What the probes hear: rhythm [220], pitch classes [36], colour [3 × 48]."""
+    """What the probes hear: rhythm [P, D], pitch classes [36], colour [3 × 48 + 20]."""
 
     rhythm: FloatArray
     tonality: FloatArray
@@ -56,10 +56,6 @@ def features(wav: FloatArray) -> Features:
     """Features of audio [N], independent of its overall level."""
     wav = wav / max(float(np.sqrt((wav**2).mean())), 1e-5) * 0.1
     onsets = listen.onset_strength(wav)
-    centred = onsets - onsets.mean()
-    power = np.abs(np.fft.rfft(centred, 2 * len(centred))) ** 2
-    correlation = np.fft.irfft(power)[:N_LAGS]
-    rhythm = correlation / max(float(correlation[0]), 1e-9)
     energy = np.sqrt(listen.pitches(wav)).reshape(len(onsets), -1, 12)
     classes = [energy.sum(axis=1), energy[:, 0], energy[-LAST_FRAMES:].sum(axis=1)]
     tonality = np.concatenate([c.mean(axis=0) / max(float(c.mean()), 1e-9) for c in classes])
@@ -67,10 +63,9 @@ def features(wav: FloatArray) -> Features:
     edges = np.unique(np.geomspace(1, magnitude.shape[1], N_BANDS + 12).astype(int))[-N_BANDS - 1 :]
     bands = np.log(np.add.reduceat(magnitude, edges[:-1], axis=1) + 1e-2)
     rise = np.maximum(np.diff(bands, axis=0), 0)
-    colour = np.concatenate([bands.mean(axis=0), bands.std(axis=0), rise.mean(axis=0) * 10])
-    return Features(
-        rhythm.astype(np.float32), tonality.astype(np.float32), colour.astype(np.float32)
-    )
+    pulse = rhythm.autocorrelation(onsets)[PULSE_LAGS]
+    colour = np.concatenate([bands.mean(axis=0), bands.std(axis=0), rise.mean(axis=0) * 10, pulse])
+    return Features(rhythm.comb(wav), tonality.astype(np.float32), colour.astype(np.float32))
 
 
 def truth(brief: Brief, played: set[str]) -> Truth:
@@ -86,29 +81,47 @@ def truth(brief: Brief, played: set[str]) -> Truth:
     )
 
 
+class TempoNet(nn.Module):
+    """Judges every tempo by the same measure, so that what it learns of one holds for all."""
+
+    def __init__(self, n_features: int, n_tempi: int) -> None:
+        super().__init__()
+        self.judge = nn.Sequential(
+            nn.Linear(n_features, 64), nn.GELU(), nn.Dropout(0.3),
+            nn.Linear(64, 32), nn.GELU(), nn.Linear(32, 1),
+        )  # fmt: skip
+        self.prior = nn.Parameter(torch.zeros(n_tempi))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scores [B, P] of the tempi from their features [B, P, D]."""
+        scores: Tensor = self.judge(x).squeeze(2) + self.prior
+        return scores
+
+
 class Probes:
     """One small network per question."""
 
     def __init__(self, seed: int = 0) -> None:
         torch.manual_seed(seed)
-        sizes = {"tempo": N_LAGS, "mode": 36}
-        self.nets = {
+        sizes = {"mode": 36}
+        self.nets: dict[str, nn.Module] = {
             name: nn.Sequential(
                 nn.Linear(sizes.get(name, 3 * N_BANDS + 20), 128), nn.GELU(), nn.Dropout(0.2),
                 nn.Linear(128, n_outputs),
             )
             for name, n_outputs in OUTPUTS.items()
         }  # fmt: skip
+        self.nets["tempo"] = TempoNet(rhythm.N_FEATURES, OUTPUTS["tempo"])
         self.scale: dict[str, tuple[Tensor, Tensor]] = {}
 
     def inputs(self, name: str, heard: list[Features]) -> Tensor:
-        """Rows [n, D] that probe `name` looks at."""
+        """Rows [n, D] that probe `name` looks at; [n, P, D] for the tempo."""
         if name == "tempo":
             rows = [f.rhythm for f in heard]
         elif name == "mode":
             rows = [f.tonality for f in heard]
         else:
-            rows = [np.concatenate([f.colour, f.rhythm[2:42:2]]) for f in heard]
+            rows = [f.colour for f in heard]
         return torch.from_numpy(np.stack(rows))
 
     def fit(self, heard: list[Features], truths: list[Truth], steps: int = 1200) -> None:
@@ -122,7 +135,8 @@ class Probes:
         }
         for name, net in self.nets.items():
             x, y = self.inputs(name, heard), targets[name]
-            mean, std = x.mean(dim=0), x.std(dim=0).clamp(min=1e-4)
+            over = tuple(range(x.dim() - 1))
+            mean, std = x.mean(dim=over), x.std(dim=over).clamp(min=1e-4)
             if name == "mode":  # one scale for all, so that pitch classes can be rolled
                 mean, std = x.mean(), x.std()
             self.scale[name] = (mean, std)

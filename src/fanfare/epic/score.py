@@ -72,6 +72,7 @@ class Brief:
         key: tonic as a pitch class.
         meter: beats a bar.
         intensity: 0 very quiet … 3 full force, at the piece's height.
+        pulse: whether the beat is to be heard throughout, since somebody asked for that tempo.
     """
 
     frames_per_beat: int
@@ -82,6 +83,7 @@ class Brief:
     form: Form
     meter: int
     ensemble: Ensemble
+    pulse: bool = False
 
     @property
     def bpm(self) -> float:
