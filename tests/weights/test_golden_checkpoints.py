@@ -24,7 +24,7 @@ from fanfare.nn.melody import chroma
 from fanfare.nn.sampling import SamplingSettings
 from fanfare.weights.bundle import Bundle
 from fanfare.weights.load import load_bundle
-from fanfare.weights.unpickle import STAND_INS
+from fanfare.weights.unpickle import read_pickle
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 BATTLE = "epic orchestral battle music with taiko drums"
@@ -98,8 +98,7 @@ class Case:
             path /= "cog_trained_model.tar"
         if layout == "transformers":
             file = path if path.is_file() else path / "state_dict.bin"
-            with torch.serialization.safe_globals(STAND_INS):
-                values = torch.load(file, weights_only=True)
+            values = read_pickle(file)
             tensors = values.get("best_state") or values["model"]
             self.bundle = load_bundle(as_transformers(tensors, kind, folder / kind))
         else:

@@ -9,12 +9,10 @@ Text encoder and codec are mostly named, not held; only the names below are foll
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from fanfare.errors import CheckpointError
 from fanfare.nn.codec import Codec
@@ -25,9 +23,9 @@ from fanfare.weights.bundle import Bundle
 from fanfare.weights.codec import build_codec, load_codec_folder
 from fanfare.weights.parts import Parts
 from fanfare.weights.registry import find
-from fanfare.weights.tensors import Rename, TensorSource, fill
+from fanfare.weights.tensors import Rename, TensorSource, fill, stored_tensors
 from fanfare.weights.text import load_text_folder
-from fanfare.weights.unpickle import read_config, read_pickle
+from fanfare.weights.unpickle import open_pickle, read_config
 
 STATE = "state_dict.bin"
 CODEC_STATE = "compression_state_dict.bin"
@@ -84,7 +82,7 @@ def load_audiocraft(
         file = next(path / name for name in (STATE, EXPORT) if (path / name).is_file())
     else:
         file = path
-    values = read_pickle(file)
+    values = open_pickle(file)
     tensors = values.get("best_state", values.get("model"))
     if not isinstance(tensors, dict) or "xp.cfg" not in values:
         raise CheckpointError(f"{file}: neither a {STATE} nor a {EXPORT} of audiocraft's")
@@ -134,7 +132,7 @@ def _load_codec(
     beside = file.parent / CODEC_STATE
     name = str(settings.get("compression_model_checkpoint")).removeprefix("//pretrained/")
     if parts.codec is None and file.name == STATE and beside.is_file():
-        values = read_pickle(beside)
+        values = open_pickle(beside)
         if "pretrained" not in values:
             return _build_codec(values, beside, device, **shape)
         name = str(values["pretrained"])
@@ -168,13 +166,7 @@ def _build_codec(
 
 def _source(tensors: dict[str, Any], file: Path) -> TensorSource:
     """Tensors by name; attention of torch's own kind has one more level in its names."""
-    for name, tensor in tensors.items():
-        if not isinstance(tensor, Tensor):
-            raise CheckpointError(f"{file}: {name} is no tensor")
-    return {
-        name.replace(".mha.", "."): partial(Tensor.detach, tensor)
-        for name, tensor in tensors.items()
-    }
+    return {name.replace(".mha.", "."): t for name, t in stored_tensors(tensors, file).items()}
 
 
 def _text_name(settings: dict[str, Any]) -> str:

@@ -15,10 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from fanfare.errors import CheckpointError
+from fanfare.weights.safetensors_file import open_safetensors_file
+from fanfare.weights.stored import StoredTensor, check_total
+from fanfare.weights.unpickle import open_pickle
+
+PICKLED = "pytorch_model.bin"
+FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+MAX_JSON_BYTES = 16 * 1024 * 1024
 
 TensorSource = Mapping[str, Callable[[], Tensor]]
 """Names of tensors, and how to read each one."""
@@ -57,34 +63,60 @@ def open_safetensors(folder: Path, stem: str = "model") -> TensorSource:
     Raises:
         CheckpointError: there is no such file, or it is damaged.
     """
-    index = folder / f"{stem}.safetensors.index.json"
-    if index.is_file():
-        try:
-            names = sorted(set(read_json(index)["weight_map"].values()))
-        except (KeyError, AttributeError, TypeError) as error:
-            raise CheckpointError(f"{index}: not an index of safetensors files") from error
-        files = [folder / Path(name).name for name in names]
-    else:
-        files = [folder / f"{stem}.safetensors"]
-    source: dict[str, Callable[[], Tensor]] = {}
-    for file in files:
-        if not file.is_file():
-            raise CheckpointError(f"{file} is missing")
-        try:
-            handle: Any = safe_open(file, framework="pt")
-        except (SafetensorError, OSError) as error:
-            raise CheckpointError(f"{file}: damaged, or not a safetensors file: {error}") from error
-        for name in handle.keys():  # noqa: SIM118 (not a mapping)
-            source[name] = _reader(handle, name)
+    source: dict[str, StoredTensor] = {}
+    for file in _files(folder, f"{stem}.safetensors"):
+        _add(source, open_safetensors_file(file), file)
     return source
 
 
-def _reader(handle: Any, name: str) -> Callable[[], Tensor]:
-    def read() -> Tensor:
-        tensor: Tensor = handle.get_tensor(name)
-        return tensor
+def open_tensors(folder: Path) -> TensorSource:
+    """The tensors that transformers saved into a folder: safetensors, else pickles, in shards or not.
 
-    return read
+    Raises:
+        CheckpointError: there are none, or they are damaged.
+    """
+    is_pickled = (folder / PICKLED).is_file() or (folder / f"{PICKLED}.index.json").is_file()
+    names = ("model.safetensors", "model.safetensors.index.json")
+    if not is_pickled or any((folder / name).is_file() for name in names):
+        return open_safetensors(folder)
+    source: dict[str, StoredTensor] = {}
+    for file in _files(folder, PICKLED):
+        _add(source, stored_tensors(open_pickle(file), file), file)
+    return source
+
+
+def _files(folder: Path, name: str) -> list[Path]:
+    """The file of this name in a folder, or the shards that its index names, all in the folder."""
+    index = folder / f"{name}.index.json"
+    if not index.is_file():
+        return [folder / name]
+    try:
+        names = sorted(set(read_json(index)["weight_map"].values()))
+        return [folder / Path(name).name for name in names]
+    except (KeyError, AttributeError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{index}: not an index of files") from error
+
+
+def _add(source: dict[str, StoredTensor], more: Mapping[str, StoredTensor], file: Path) -> None:
+    twice = sorted(set(source) & set(more))
+    if twice:
+        raise CheckpointError(f"{file}: holds {_listed(twice)}, which another shard holds too")
+    source.update(more)
+
+
+def stored_tensors(values: object, file: Path) -> dict[str, StoredTensor]:
+    """A mapping from names to tensors, as a pickle held it.
+
+    Raises:
+        CheckpointError: it holds something else, or the tensors together are larger than the file.
+    """
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{file}: a {type(values).__name__} where tensors belong")
+    for name, tensor in values.items():
+        if not isinstance(tensor, StoredTensor) or not isinstance(name, str):
+            raise CheckpointError(f"{file}: {str(name)[:80]} is no tensor")
+    check_total(values.values(), str(file))
+    return values
 
 
 def with_prefix(source: TensorSource, prefix: str) -> TensorSource:
@@ -102,13 +134,23 @@ def fuse_weight_norm(source: TensorSource) -> TensorSource:
             stem = name.removesuffix(norm.direction)
             if stem + norm.length not in fused:
                 raise CheckpointError(f"{stem}{norm.length} is missing")
-            fused[stem + "weight"] = _fused(fused.pop(name), fused.pop(stem + norm.length))
+            direction, length = fused.pop(name), fused.pop(stem + norm.length)
+            fused[stem + "weight"] = _fused(direction, length, stem)
     return fused
 
 
-def _fused(direction: Callable[[], Tensor], length: Callable[[], Tensor]) -> Callable[[], Tensor]:
+def _fused(
+    direction: Callable[[], Tensor], length: Callable[[], Tensor], stem: str
+) -> Callable[[], Tensor]:
     def read() -> Tensor:
-        v, g = direction().float(), length().float()
+        v, g = direction(), length()
+        if g.shape != (*v.shape[:1], *(1 for _ in v.shape[1:])) or v.dim() < 1:
+            raise CheckpointError(
+                f"{stem}: its weight norm is {tuple(g.shape)} by {tuple(v.shape)}"
+            )
+        for part in (v, g):
+            _check_floats(part.dtype, stem)
+        v, g = v.float(), g.float()
         # The norm is over all axes but the first, for transposed convolutions too.
         return torch._weight_norm(v, g, 0)
 
@@ -128,8 +170,11 @@ def fill(
 ) -> None:
     """Give `module`, made on the meta device, the weights of `source`, one tensor at a time.
 
+    At no time is more in memory than the weights filled so far and one small buffer.
+
     Args:
-        module: its parameters and persistent buffers are replaced.
+        module: its parameters and persistent buffers are replaced. If it has a `LOW_PRECISION`, a
+            regular expression, weights that don't match it are float32 at least.
         source: the tensors of exactly this module.
         renames: from the module's names to the source's; names in no row are the same in both.
         what: names the file in errors.
@@ -139,11 +184,10 @@ def fill(
         device: where they go.
 
     Raises:
-        CheckpointError: a tensor is missing, unknown, or of another shape.
+        CheckpointError: a tensor is missing, unknown, of another shape, or not of real numbers.
     """
-    wanted = {
-        name: _theirs(name, renames) for name in module.state_dict() if not matches(tied, name)
-    }
+    empty = module.state_dict()
+    wanted = {name: _theirs(name, renames) for name in empty if not matches(tied, name)}
     used = {theirs for row in wanted.values() for theirs in row}
     missing = sorted(used - set(source))
     unknown = sorted(name for name in set(source) - used if not matches(ignored, name))
@@ -152,18 +196,63 @@ def fill(
             f"{what} doesn't hold what its configuration says."
             f" Missing: {_listed(missing)}. Unknown: {_listed(unknown)}."
         )
-    shapes = {name: tensor.shape for name, tensor in module.state_dict().items()}
+    low_precision: str | None = getattr(module, "LOW_PRECISION", None)
     for ours, theirs in wanted.items():
-        parts = [source[name]() for name in theirs]
-        tensor = parts[0] if len(parts) == 1 else torch.cat(parts)
-        if tensor.shape != shapes[ours]:
-            raise CheckpointError(
-                f"{what}: {', '.join(theirs)} is {tuple(tensor.shape)},"
-                f" but its configuration says {tuple(shapes[ours])}."
-            )
-        if tensor.is_floating_point():
-            tensor = tensor.to(dtype)
-        module.load_state_dict({ours: tensor.to(device)}, strict=False, assign=True)
+        kept = low_precision is not None and not matches(low_precision, ours)
+        weight = _assembled(
+            [source[name] for name in theirs],
+            empty[ours].shape,
+            what=f"{what}: {', '.join(theirs)}",
+            dtype=torch.promote_types(dtype, torch.float32) if kept else dtype,
+            device=device,
+        )
+        module.load_state_dict({ours: weight}, strict=False, assign=True)
+
+
+def _assembled(
+    parts: Sequence[Callable[[], Tensor]],
+    shape: torch.Size,
+    *,
+    what: str,
+    dtype: torch.dtype,
+    device: torch.device | str,
+) -> Tensor:
+    """One weight from the tensors that make it up, stacked along the first axis."""
+    made = [part if isinstance(part, StoredTensor) else part() for part in parts]
+    found = [tuple(part.shape) for part in made]
+    fits = found == [tuple(shape)]
+    if len(made) > 1:
+        fits = all(size and size[1:] == shape[1:] for size in found)
+        fits = fits and sum(size[0] for size in found) == shape[0]
+    if not fits:
+        sizes = ", ".join(map(str, found))
+        raise CheckpointError(f"{what} is {sizes}, but its configuration says {tuple(shape)}.")
+    for part in made:
+        _check_floats(part.dtype, what)
+    if len(made) == 1 and isinstance(made[0], Tensor):
+        return made[0].to(device, dtype)
+    weight = torch.empty(shape, dtype=dtype, device=device)
+    rows = weight.split([size[0] for size in found]) if len(made) > 1 else (weight,)
+    for part, target in zip(made, rows, strict=True):
+        if isinstance(part, StoredTensor):
+            part.into(target)
+        else:
+            target.copy_(part)
+    return weight
+
+
+def _check_floats(dtype: torch.dtype, what: str) -> None:
+    if dtype not in FLOATS:
+        raise CheckpointError(f"{what}: {str(dtype).removeprefix('torch.')} where weights belong")
+
+
+def not_finite(module: nn.Module) -> list[str]:
+    """Names of the weights that hold an infinity or something that isn't a number."""
+    return [
+        name
+        for name, tensor in module.state_dict().items()
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all())
+    ]
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -173,10 +262,12 @@ def read_json(file: Path) -> dict[str, Any]:
         CheckpointError: it is missing, or not a JSON object.
     """
     try:
+        if file.stat().st_size > MAX_JSON_BYTES:
+            raise CheckpointError(f"{file}: larger than any configuration")
         values = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise CheckpointError(f"{file} is missing") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{file}: not readable as JSON: {error}") from error
     if not isinstance(values, dict):
         raise CheckpointError(f"{file}: not a JSON object")
