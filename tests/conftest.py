@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,14 @@ import pytest
 
 if TYPE_CHECKING:
     from fanfare.model import Model
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _recordings_as_they_are() -> Iterator[None]:
+    """Melody models hear no separated recordings, whatever this machine could do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FANFARE_MELODY_SEPARATION", "off")
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -50,6 +50,7 @@ HEAVY = {
     "soxr",
     "mutagen",
     "matplotlib",
+    "demucs",
     "rich",
 }
 LIGHT_ROOMS = {"errors", "version", "inputs", "settings", "doctor", "cli", "__init__"}

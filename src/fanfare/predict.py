@@ -21,13 +21,16 @@ from fanfare.audio.resample import resample, to_channels
 from fanfare.engine.job import Job, Progress, Result
 from fanfare.engine.torch_engine import generate
 from fanfare.engine.windows import max_window_frames, plan_windows
-from fanfare.errors import AudioFileError, InputError
+from fanfare.errors import AudioFileError, CheckpointError, InputError, MissingExtraError
 from fanfare.inputs import Inputs
 from fanfare.nn.conditioning import Conditions
+from fanfare.nn.resample import has_simple_ratio, resample_frac
 from fanfare.nn.sampling import SamplingSettings
+from fanfare.nn.separation import Separator, separate
 from fanfare.piece import Audio
 from fanfare.settings import Settings
 from fanfare.weights.bundle import Bundle
+from fanfare.weights.separator import find_separator, load_separator
 
 __all__ = ["Event", "Finished", "Progress", "Started", "predict"]
 
@@ -41,9 +44,15 @@ FOLLOW_MELODIES = "epic-mini, facebook/musicgen-melody or facebook/musicgen-ster
 
 @dataclass(frozen=True)
 class Started:
-    """All requests are understood and generation begins: the seed of each, as it is used."""
+    """All requests are understood and generation begins.
+
+    Attributes:
+        seeds: of each request, as it is used.
+        notices: sentences for whoever asked: what is done otherwise than might be expected.
+    """
 
     seeds: tuple[int, ...]
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,11 +83,13 @@ def predict(
     for request in requests:
         _check_model(bundle, request)
     seeds = tuple(_seed(request) for request in requests)
+    excerpts = [_excerpt(bundle, request, settings) for request in requests]
+    separator, notices = _separator(bundle, requests, settings)
     jobs = [
-        _job(bundle, request, seed, _excerpt(bundle, request, settings), flag)
-        for request, seed, flag in zip(requests, seeds, flags, strict=True)
+        _job(bundle, request, seed, _tune(bundle, request, seed, excerpt, separator), flag)
+        for request, seed, excerpt, flag in zip(requests, seeds, excerpts, flags, strict=True)
     ]
-    yield Started(seeds)
+    yield Started(seeds, notices)
     codes: list[Tensor | None] = []
     for event in generate(bundle.lm, jobs):
         if isinstance(event, Result):
@@ -127,8 +138,59 @@ def _excerpt(bundle: Bundle, request: Inputs, settings: Settings) -> Samples | N
     if cut.shape[1] < MIN_EXCERPT_S * rate_hz:
         hint = f"leaves less than {MIN_EXCERPT_S} s to work with: give a longer recording"
         raise AudioFileError("input_audio", str(request.input_audio), hint)
-    codec = bundle.codec
-    return to_channels(resample(cut, rate_hz, codec.sample_rate_hz), codec.channels)
+    return to_channels(_at_model_rate(bundle, cut, rate_hz), bundle.codec.channels)
+
+
+def _at_model_rate(bundle: Bundle, samples: Samples, rate_hz: int) -> Samples:
+    """A recording [C, N] at the rate of the codec.
+
+    Models that were published with a resampler of their own get the codes that it gives.
+    """
+    to_hz = bundle.codec.sample_rate_hz
+    if bundle.config.plan_features is not None or not has_simple_ratio(rate_hz, to_hz):
+        return resample(samples, rate_hz, to_hz)
+    made: Samples = resample_frac(torch.from_numpy(samples), rate_hz, to_hz).numpy()
+    return made
+
+
+def _separator(
+    bundle: Bundle, requests: Sequence[Inputs], settings: Settings
+) -> tuple[Separator | None, tuple[str, ...]]:
+    """What tells the melody of a recording from the rest, if one is to be followed; notices."""
+    follows = any(r.input_audio is not None and not r.continuation for r in requests)
+    if not follows or bundle.config.n_chroma is None or settings.melody_separation == "off":
+        return None, ()
+    try:
+        file = find_separator(settings.separator)
+    except (MissingExtraError, CheckpointError) as error:
+        if settings.melody_separation == "on":
+            raise
+        hint = "FANFARE_MELODY_SEPARATION=off says that this is meant"
+        return None, (f"the melody is taken from the whole recording: {error}; {hint}",)
+    return load_separator(file, bundle.lm.device), ()
+
+
+def _tune(
+    bundle: Bundle,
+    request: Inputs,
+    seed: int,
+    excerpt: Samples | None,
+    separator: Separator | None,
+) -> Samples | None:
+    """The excerpt [C, N]; of one to be followed, its tune [1, N].
+
+    The published code separates what each window of a long piece hears; here it is done once.
+    """
+    if excerpt is None or request.continuation or separator is None:
+        return excerpt
+    config = bundle.config
+    last = plan_windows(config, request.duration * config.frame_rate_hz)[-1]
+    stop_s = last.start / config.frame_rate_hz + config.max_duration_s + 1
+    wav = torch.from_numpy(excerpt).to(bundle.lm.device)
+    with torch.inference_mode():
+        tune = separate(separator, wav, bundle.codec.sample_rate_hz, seed=seed, stop_s=stop_s)
+    made: Samples = tune.cpu().numpy()
+    return made
 
 
 def _job(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -37,6 +38,14 @@ class Settings(BaseSettings):
     )
     max_weights_bytes: int = Field(
         default=64 * 2**30, ge=1, description="Largest file of weights fetched by URL"
+    )
+    melody_separation: Literal["auto", "on", "off"] = Field(
+        default="auto",
+        description="Whether melody models hear a recording without drums and bass; auto = if the "
+        "separator is at hand",
+    )
+    separator: str = Field(
+        default="htdemucs", description="What separates: htdemucs, or the path of its file"
     )
 
 
