@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+from fanfare.epic.form import LONG_FRAMES, long_form_levels
 from fanfare.epic.palette import (
     CHARACTERS,
     DARK_PROGRESSIONS,
@@ -61,6 +62,9 @@ def form_levels(brief: Brief, n_bars: int) -> list[float]:
     if n_bars == 1:
         return [top]
     low = max(0.0, top - 2.0)
+    bar = brief.frames_per_beat * brief.meter
+    if (n_bars - 1) * bar >= LONG_FRAMES:
+        return long_form_levels(brief.form, low, top, n_bars, bar)
     rise = [low + (top - low) * i / (n_bars - 1) for i in range(n_bars)]
     if brief.form == "build":
         return rise
