@@ -105,7 +105,7 @@ def test_a_pointer_leads_to_the_known_codec_only(
         asked.append(name)
         return GOLDEN / "encodec_32khz"
 
-    monkeypatch.setattr("fanfare.weights.audiocraft_layout.find", find)
+    monkeypatch.setattr("fanfare.weights.audiocraft_codec.find", find)
     bundle = load_bundle(tmp_path, text_encoder=GOLDEN / "t5-base")
     assert asked == ["facebook/encodec_32khz"]
     assert bundle.codec.channels == 2

@@ -3,8 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Literal, Self
+
+LIMITS: dict[str, tuple[int, int]] = {
+    "n_codebooks": (1, 64),
+    "card": (1, 2**20),
+    "dim": (2, 2**16),
+    "n_heads": (1, 1024),
+    "n_layers": (1, 1024),
+    "ffn_dim": (1, 2**20),
+    "past_context": (1, 2**30),
+    "text_dim": (1, 2**16),
+    "n_chroma": (1, 1024),
+    "chroma_length": (1, 2**16),
+    "plan_features": (1, 2**16),
+    "plan_context": (0, 1024),
+    "channels": (1, 2),
+    "frame_rate_hz": (1, 10_000),
+    "sample_rate_hz": (1, 1_000_000),
+}
+"""Smallest and largest value that makes sense: files may say anything."""
+
+MAX_DELAY = 4096
 
 
 @dataclass(frozen=True)
@@ -59,15 +80,21 @@ class LmConfig:
         """Refuse shapes that can't be built.
 
         Raises:
-            ValueError: two fields contradict each other.
+            ValueError: a field is of no sensible size, or two contradict each other.
         """
+        self._check_sizes()
         checks = (
             (len(self.delays) == self.n_codebooks, "delays needs one entry per codebook"),
-            (min(self.delays, default=-1) >= 0, "delays can't be negative"),
+            (
+                all(type(delay) is int and 0 <= delay <= MAX_DELAY for delay in self.delays),
+                f"delays are whole numbers from 0 to {MAX_DELAY}",
+            ),
+            (_is_number(self.max_period, 1.0, 1e12), "max_period is at least 1"),
+            (_is_number(self.max_duration_s, 0.0, 1e6), "max_duration_s is some seconds"),
             (self.dim % self.n_heads == 0, "dim isn't a multiple of n_heads"),
             (self.dim % 2 == 0 and self.head_dim % 2 == 0, "dim and the head width must be even"),
             (self.positions in ("sin", "rope"), 'positions is "sin" or "rope"'),
-            (self.past_context is None or self.past_context >= 1, "past_context is at least 1"),
+            (self.positions == "rope" or self.dim >= 4, "dim is at least 4"),
             (self.text_fusion in (None, "cross", "prefix"), 'text_fusion is "cross" or "prefix"'),
             (
                 (self.text_dim is None) == (self.text_fusion is None),
@@ -81,6 +108,18 @@ class LmConfig:
         for good, complaint in checks:
             if not good:
                 raise ValueError(f"language model config: {complaint} ({self})")
+
+    def _check_sizes(self) -> None:
+        for field in fields(self):
+            low, high = LIMITS.get(field.name, (0, 0))
+            value = getattr(self, field.name)
+            if not high or (value is None and field.default is None):
+                continue
+            if type(value) is not int or not low <= value <= high:
+                raise ValueError(
+                    f"language model config: {field.name} must be a whole number"
+                    f" from {low} to {high}"
+                )
 
     @property
     def special_token(self) -> int:
@@ -110,9 +149,21 @@ class LmConfig:
         """The inverse of `to_dict`.
 
         Raises:
-            ValueError: a key is unknown, or the values contradict each other.
+            ValueError: a key is unknown or missing, or the values contradict each other.
         """
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown:
             raise ValueError(f"language model config: unknown keys {', '.join(unknown)}")
+        missing = sorted(
+            field.name for field in fields(cls) if field.default is MISSING
+            and field.name not in values
+        )  # fmt: skip
+        if missing:
+            raise ValueError(f"language model config: {', '.join(missing)} missing")
+        if not isinstance(values["delays"], list | tuple):
+            raise ValueError("language model config: delays is a list")
         return cls(**{**values, "delays": tuple(values["delays"])})
+
+
+def _is_number(value: object, low: float, high: float) -> bool:
+    return type(value) in (int, float) and low <= value <= high  # type: ignore[operator]

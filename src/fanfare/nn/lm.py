@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from fanfare.nn.config import LmConfig
 from fanfare.nn.melody import fit_length, silent_chroma
 from fanfare.nn.transformer import (
     Layer,
+    Norm,
     Rotation,
     Visibility,
     causal_mask,
@@ -26,7 +28,17 @@ from fanfare.nn.transformer import (
 
 
 class LanguageModel(nn.Module):
-    """Predicts each next column of the delayed sequence (MusicGen, arXiv 2306.05284)."""
+    """Predicts each next column of the delayed sequence (MusicGen, arXiv 2306.05284).
+
+    Its weights may be of lower precision than float32. What `LOW_PRECISION` doesn't match should
+    stay float32 then, as loading sees to: it is 2 % of the weights, and logits that are rounded to
+    bfloat16 are coarser than the differences that guidance multiplies.
+    """
+
+    LOW_PRECISION: ClassVar[str] = (
+        r"layers\.\d+\.((self|cross)_attn\.(in|out)_proj|linear[12])\.weight"
+    )
+    """Regular expression for the names of the matrices inside the layers."""
 
     def __init__(self, config: LmConfig) -> None:
         super().__init__()
@@ -39,7 +51,7 @@ class LanguageModel(nn.Module):
             Layer(D, config.n_heads, config.ffn_dim, has_cross=config.text_fusion == "cross")
             for _ in range(config.n_layers)
         )
-        self.out_norm = nn.LayerNorm(D)
+        self.out_norm = Norm(D)
         self.heads = nn.ModuleList(
             nn.Linear(D, config.card, bias=False) for _ in range(config.n_codebooks)
         )
@@ -70,8 +82,10 @@ class LanguageModel(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the weights are."""
-        return self.out_norm.weight.dtype
+        """What the matrices inside the layers are, and so keys and values."""
+        layer = self.layers[0]
+        assert isinstance(layer, Layer)
+        return layer.self_attn.in_proj.weight.dtype
 
     def forward(
         self,
@@ -143,7 +157,11 @@ class LanguageModel(nn.Module):
         return cache
 
     def extend(self, x: Tensor, cache: KvCache) -> Tensor:
-        """Run embedded steps [R, S, D] on top of what `cache` holds: residual stream [R, S, D]."""
+        """Run embedded steps [R, S, D] on top of what `cache` holds.
+
+        Returns:
+            The residual stream, float32 [R, S, D].
+        """
         span, positions = cache.advance(x.shape[1])
         seen = cache.visibility(span)
         x, rotation = self._place(x, positions)
@@ -155,15 +173,15 @@ class LanguageModel(nn.Module):
         """Tell [B, S, D] its positions, [S] or [B, S]: in the input, or as a rotation for later."""
         config = self.config
         if config.positions == "sin":
-            return x + sin_embedding(positions, config.dim, config.max_period).to(x.dtype), None
+            return x + sin_embedding(positions, config.dim, config.max_period), None
         cos, sin = rope_rotation(positions, config.head_dim, config.max_period)
         return x, (cos[:, None], sin[:, None]) if cos.dim() == 3 else (cos, sin)
 
     def embed(self, tokens: Tensor, prefix: Tensor | None, frames: Tensor | None) -> Tensor:
-        """Input vectors [B, P+S, D], before positions."""
+        """Input vectors, float32 [B, P+S, D], before positions."""
         K = tokens.shape[1]
         assert self.config.n_codebooks == K, (self.config.n_codebooks, tokens.shape)
-        x = self.emb[0](tokens[:, 0])  # [B, S, D]
+        x = self.emb[0](tokens[:, 0]).float()  # [B, S, D]
         for k in range(1, K):
             x = x + self.emb[k](tokens[:, k])
         if frames is not None:
@@ -175,7 +193,7 @@ class LanguageModel(nn.Module):
 
     def read_out(self, x: Tensor) -> Tensor:
         """Residual stream [B, S, D] to float32 logits [B, K, S, card]."""
-        x = self.out_norm(x)
+        x = self.out_norm(x).to(self.heads[0].weight.dtype)
         return torch.stack([head(x) for head in self.heads], dim=1).float()
 
     @torch.inference_mode()
@@ -194,7 +212,8 @@ class LanguageModel(nn.Module):
         text = self._project_text(text)
         frames = None
         if self.plan is not None and plan is not None:
-            frames = self.plan(plan[None].to(self.device, self.dtype))[0]  # [T, D]
+            dtype = self.plan.linear1.weight.dtype
+            frames = self.plan(plan[None].to(self.device, dtype))[0]  # [T, D]
         elif self.plan is not None:
             frames = self.plan.null(1, 1)[0]
         if config.text_fusion != "prefix":
@@ -223,8 +242,9 @@ class LanguageModel(nn.Module):
         if self.text_proj is None:
             return None
         if text is None:
-            return torch.zeros(1, self.config.dim, device=self.device, dtype=self.dtype)
-        projected: Tensor = self.text_proj(text.to(self.device, self.dtype))
+            dtype = self.text_proj.weight.dtype
+            return torch.zeros(1, self.config.dim, device=self.device, dtype=dtype)
+        projected: Tensor = self.text_proj(text.to(self.device, self.text_proj.weight.dtype))
         return projected
 
     def _project_chroma(self, chroma: Tensor | None) -> Tensor | None:
@@ -235,5 +255,6 @@ class LanguageModel(nn.Module):
         assert length is not None
         assert n_chroma is not None
         fitted = silent_chroma(length, n_chroma) if chroma is None else fit_length(chroma, length)
-        projected: Tensor = self.chroma_proj(fitted.to(self.device, self.dtype))
+        fitted = fitted.to(self.device, self.chroma_proj.weight.dtype)
+        projected: Tensor = self.chroma_proj(fitted)
         return projected

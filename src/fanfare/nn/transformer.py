@@ -1,6 +1,10 @@
 """Pre-norm transformer layers that run whole sequences or one step over a cache.
 
 B batch, S new steps, N steps in all (cached ones included), D width, H heads, L text length.
+
+The residual stream is float32 whatever the weights are. It is the sum of what all layers add, and
+grows beyond what float16 can hold (65,504) and finer than bfloat16 can tell; what each layer adds
+does fit, for so the published models were trained. Matrices and attention are of the weights' type.
 """
 
 from __future__ import annotations
@@ -89,6 +93,16 @@ def causal_mask(
     return seen
 
 
+class Norm(nn.LayerNorm):
+    """Layer normalisation in float32, of weights of any type."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., D] to float32 [..., D]."""
+        return F.layer_norm(
+            x.float(), self.normalized_shape, self.weight.float(), self.bias.float(), self.eps
+        )
+
+
 class SelfAttention(nn.Module):
     """Multi-head attention of a sequence to itself; rows of `in_proj` are q, k, v."""
 
@@ -108,7 +122,9 @@ class SelfAttention(nn.Module):
     ) -> Tensor:
         """Attend from `x` [B, S, D]; with a cache, `x` fills `span` and sees what is before it."""
         B, S, D = x.shape
-        qkv = self.in_proj(x).view(B, S, 3, self.n_heads, D // self.n_heads)
+        qkv = self.in_proj(x.to(self.in_proj.weight.dtype)).view(
+            B, S, 3, self.n_heads, D // self.n_heads
+        )
         qkv = qkv.permute(2, 0, 3, 1, 4)  # [3, B, H, S, D/H]
         q, k, v = qkv.unbind(0)
         if rotation is not None:
@@ -138,14 +154,16 @@ class CrossAttention(nn.Module):
     def project(self, condition: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values of `condition` [B, L, D], each [B, H, L, D/H]."""
         B, L, D = condition.shape
-        kv = F.linear(condition, self.in_proj.weight[D:])  # [B, L, 2D]
+        weight = self.in_proj.weight[D:]
+        kv = F.linear(condition.to(weight.dtype), weight)  # [B, L, 2D]
         kv = kv.view(B, L, 2, self.n_heads, D // self.n_heads).permute(2, 0, 3, 1, 4)
         return kv[0], kv[1]
 
     def forward(self, x: Tensor, kv: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
         """Attend from `x` [B, S, D] to projected `kv`; `mask` is bool [B, 1, 1, L]."""
         B, S, D = x.shape
-        q = F.linear(x, self.in_proj.weight[:D])
+        weight = self.in_proj.weight[:D]
+        q = F.linear(x.to(weight.dtype), weight)
         q = q.view(B, S, self.n_heads, D // self.n_heads).transpose(1, 2)  # [B, H, S, D/H]
         mixed = F.scaled_dot_product_attention(q, *kv, attn_mask=mask)
         return self.out_proj(mixed.transpose(1, 2).reshape(B, S, D))
@@ -156,11 +174,11 @@ class Layer(nn.Module):
 
     def __init__(self, dim: int, n_heads: int, ffn_dim: int, *, has_cross: bool) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(dim)
+        self.norm1 = Norm(dim)
         self.self_attn = SelfAttention(dim, n_heads)
-        self.norm_cross = nn.LayerNorm(dim) if has_cross else None
+        self.norm_cross = Norm(dim) if has_cross else None
         self.cross_attn = CrossAttention(dim, n_heads) if has_cross else None
-        self.norm2 = nn.LayerNorm(dim)
+        self.norm2 = Norm(dim)
         self.linear1 = nn.Linear(dim, ffn_dim, bias=False)
         self.linear2 = nn.Linear(ffn_dim, dim, bias=False)
 
@@ -179,10 +197,11 @@ class Layer(nn.Module):
         cache: LayerCache | None = None,
         span: Span | None = None,
     ) -> Tensor:
-        """[B, S, D] to [B, S, D]."""
+        """Residual stream [B, S, D] to the same, float32."""
         x = x + self.self_attn(self.norm1(x), seen, rotation, cache, span)
         if cross is not None:
             assert self.cross_attn is not None
             assert self.norm_cross is not None
             x = x + self.cross_attn(self.norm_cross(x), cross, cross_mask)
-        return x + self.linear2(F.gelu(self.linear1(self.norm2(x))))
+        inner = self.linear1(self.norm2(x).to(self.linear1.weight.dtype))  # [B, S, ffn]
+        return x + self.linear2(F.gelu(inner))

@@ -1,9 +1,10 @@
 """Pickles read as data: what a pickle would call is written down, and nothing is ever called.
 
-A pickle is a program for a small stack machine that may call anything Python can import. The machine
-below runs such a program over plain values only. A class or function is a `Global`, its name; what
-calling one would have made is a `Made`, the name with the arguments; a few harmless ones, such as
-OrderedDict, become the plain values they stand for. Names that no checkpoint needs are refused.
+A pickle is a program for a small stack machine that may call anything Python can import. The
+machine below runs such a program over plain values only. A class or function is a `Global`, its
+name; what calling one would have made is a `Made`, the name with the arguments; a few harmless
+ones, such as OrderedDict, become the plain values they stand for. Names that no checkpoint needs
+are refused.
 """
 
 from __future__ import annotations
@@ -262,7 +263,7 @@ def _listed(items: Any = (), *_: Any) -> list[Any]:
 
 
 def _bytes(content: Any = b"", *_: Any) -> bytes:
-    """From bytes, from text that stands for them (protocol 2), or from numbers; never from a size."""
+    """From bytes, from text that stands for them, or from numbers; never from a size."""
     if isinstance(content, str):
         return content.encode("latin-1")
     if not isinstance(content, bytes | list | tuple):

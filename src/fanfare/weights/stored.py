@@ -87,7 +87,7 @@ class StoredTensor:
                     _convert(buffer[: part.numel()], part, self.file)
 
     def _read(self, file: IO[bytes], part: Tensor) -> None:
-        room = memoryview(part.view(torch.uint8).numpy())
+        room = memoryview(part.view(torch.uint8).numpy())  # type: ignore[arg-type]
         while room:
             count = file.readinto(room)  # type: ignore[attr-defined]
             if not count:

@@ -70,7 +70,7 @@ def open_safetensors(folder: Path, stem: str = "model") -> TensorSource:
 
 
 def open_tensors(folder: Path) -> TensorSource:
-    """The tensors that transformers saved into a folder: safetensors, else pickles, in shards or not.
+    """The tensors that transformers saved into a folder: safetensors, else pickles; also in shards.
 
     Raises:
         CheckpointError: there are none, or they are damaged.
@@ -232,8 +232,10 @@ def _assembled(
     if len(made) == 1 and isinstance(made[0], Tensor):
         return made[0].to(device, dtype)
     weight = torch.empty(shape, dtype=dtype, device=device)
-    rows = weight.split([size[0] for size in found]) if len(made) > 1 else (weight,)
-    for part, target in zip(made, rows, strict=True):
+    start = 0
+    for part in made:
+        target = weight if len(made) == 1 else weight[start : start + part.shape[0]]
+        start += part.shape[0] if len(made) > 1 else 0
         if isinstance(part, StoredTensor):
             part.into(target)
         else:

@@ -11,18 +11,25 @@ from tokenizers import Tokenizer
 from transformers import T5Config, T5EncoderModel
 
 from fanfare.errors import CheckpointError
+from fanfare.nn.config import LmConfig
 from fanfare.nn.text import TextEncoder
-from fanfare.weights.tensors import TensorSource, fill, open_safetensors, read_json
+from fanfare.weights.tensors import TensorSource, fill, open_tensors, read_json
+from fanfare.weights.values import Values
 
 TIED = r"encoder\.embed_tokens\.weight"
 DECODER = r"decoder\..*|lm_head\..*"
+MAX_WIDTH = 2**16
+MAX_TOKENIZER_BYTES = 64 * 1024 * 1024
+
+# Kinds of feed-forward part, with the two values that say the same in newer files.
+FEED_FORWARD = {"relu": ("relu", False), "gated-gelu": ("gelu_new", True)}
 
 
 def load_text_folder(folder: Path, *, device: torch.device | str) -> TextEncoder:
     """The text encoder in `folder`, such as one of t5-base."""
     return build_text_encoder(
         read_json(folder / "config.json"),
-        open_safetensors(folder),
+        open_tensors(folder),
         load_tokenizer(folder),
         what=str(folder),
         device=device,
@@ -38,10 +45,12 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     file = folder / "tokenizer.json"
     if not file.is_file():
         raise CheckpointError(f"{file} is missing")
+    if file.stat().st_size > MAX_TOKENIZER_BYTES:
+        raise CheckpointError(f"{file}: larger than any tokenizer")
     try:
         return Tokenizer.from_file(str(file))
     except Exception as error:  # the library raises nothing narrower
-        raise CheckpointError(f"{file}: not a tokenizer: {error}") from error
+        raise CheckpointError(f"{file}: not a tokenizer: {str(error)[:200]}") from error
 
 
 def build_text_encoder(
@@ -62,9 +71,12 @@ def build_text_encoder(
     Raises:
         CheckpointError: the tensors don't fit, or it isn't a T5.
     """
-    if values.get("model_type", "t5") != "t5":
-        raise CheckpointError(f"{what}: text encoder of unknown kind {values['model_type']!r}")
-    config = T5Config.from_dict(dict(values))
+    config = t5_config(values, what)
+    last = max(tokenizer.get_vocab().values(), default=0)
+    if last >= config.vocab_size:
+        raise CheckpointError(
+            f"{what}: the tokenizer knows token {last}, the text encoder only {config.vocab_size}"
+        )
     with torch.device("meta"):
         model = T5EncoderModel(config)
     # The table may be saved under either of its two names.
@@ -83,3 +95,45 @@ def build_text_encoder(
     model.set_input_embeddings(model.shared)
     model.requires_grad_(False)
     return TextEncoder(model, tokenizer)
+
+
+def t5_config(given: Mapping[str, Any], what: str) -> T5Config:
+    """transformers' configuration, checked; what is absent has transformers' own default.
+
+    Raises:
+        CheckpointError: a value isn't one that a T5 can have.
+    """
+    values = Values(given, f"{what}: the text encoder")
+    values.require({"model_type": "t5"})
+    feed_forward = values.choice("feed_forward_proj", tuple(FEED_FORWARD), "relu")
+    activation, is_gated = FEED_FORWARD[feed_forward]
+    values.require({"dense_act_fn": activation, "is_gated_act": is_gated})
+    vocab_size = values.whole("vocab_size", 32128)
+    return T5Config(
+        vocab_size=vocab_size,
+        d_model=values.whole("d_model", 512, high=MAX_WIDTH),
+        d_kv=values.whole("d_kv", 64, high=MAX_WIDTH),
+        d_ff=values.whole("d_ff", 2048, high=MAX_WIDTH),
+        num_layers=values.whole("num_layers", 6, high=256),
+        num_heads=values.whole("num_heads", 8, high=1024),
+        relative_attention_num_buckets=values.whole("relative_attention_num_buckets", 32, low=4),
+        relative_attention_max_distance=values.whole("relative_attention_max_distance", 128, low=4),
+        layer_norm_epsilon=values.number("layer_norm_epsilon", 1e-6, low=0, high=1),
+        feed_forward_proj=feed_forward,
+        eos_token_id=values.whole("eos_token_id", 1, low=0, high=vocab_size - 1),
+        is_encoder_decoder=False,
+        use_cache=False,
+    )
+
+
+def check_text(text: TextEncoder, config: LmConfig, what: str) -> None:
+    """Refuse a text encoder that doesn't fit a language model.
+
+    Raises:
+        CheckpointError: its vectors are of another width.
+    """
+    if text.dim != config.text_dim:
+        raise CheckpointError(
+            f"{what}: a text encoder of width {text.dim} for a language model that takes"
+            f" {config.text_dim}"
+        )

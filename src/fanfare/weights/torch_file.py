@@ -3,8 +3,8 @@
     zip     <name>/data.pkl, <name>/data/<key> (uncompressed), since torch 1.6
     legacy  pickles of a magic number, a version, the system and the value; then the storages
 
-Tensors become `StoredTensor`s: nothing of them is read yet, so that what isn't used (the state of an
-optimizer) costs nothing. What a file says of its tensors is checked against its size.
+Tensors become `StoredTensor`s: nothing of them is read yet, so that what isn't used (the state of
+an optimizer) costs nothing. What a file says of its tensors is checked against its size.
 """
 
 from __future__ import annotations

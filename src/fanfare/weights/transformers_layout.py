@@ -1,11 +1,13 @@
 """Checkpoints in transformers' layout: musicgen and musicgen_melody folders.
 
-One `config.json` with the parts nested, one set of safetensors with the parts' names prefixed.
+One `config.json` with the parts nested, one set of tensors with the parts' names prefixed: in
+safetensors or, as older versions saved them, in `pytorch_model.bin`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +16,26 @@ import torch
 from fanfare.errors import CheckpointError
 from fanfare.nn.config import LmConfig
 from fanfare.nn.lm import LanguageModel
+from fanfare.weights.audiocraft_codec import load_codec
 from fanfare.weights.bundle import Bundle
-from fanfare.weights.codec import build_codec, load_codec_folder
+from fanfare.weights.codec import build_codec, check_codec, encodec_config
 from fanfare.weights.parts import Parts
 from fanfare.weights.tensors import (
     Rename,
     TensorSource,
     fill,
-    open_safetensors,
+    open_tensors,
     read_json,
     with_prefix,
 )
-from fanfare.weights.text import build_text_encoder, load_text_folder, load_tokenizer
+from fanfare.weights.text import (
+    build_text_encoder,
+    check_text,
+    load_text_folder,
+    load_tokenizer,
+    t5_config,
+)
+from fanfare.weights.values import Values
 
 LAYER = r"decoder.model.decoder.layers.\1."
 
@@ -76,21 +86,23 @@ def load_transformers(
     values = read_json(folder / "config.json")
     what = str(folder)
     config = lm_config(values, what)
-    source = open_safetensors(folder)
+    source = open_tensors(folder)
     lm = _load_lm(config, source, what, device=device, dtype=dtype)
     if parts.codec is not None:
-        codec = load_codec_folder(
+        codec = load_codec(
             parts.codec, channels=config.channels, n_codebooks=config.n_codebooks, device=device
         )
     else:
+        own = with_prefix(source, "audio_encoder.")
         codec = build_codec(
             values["audio_encoder"],
-            with_prefix(source, "audio_encoder."),
+            own,
             what=what,
             channels=config.channels,
             n_codebooks=config.n_codebooks,
             device=device,
         )
+    check_codec(codec, config, what)
     if parts.text_encoder is not None:
         text = load_text_folder(parts.text_encoder, device=device)
     else:
@@ -101,52 +113,50 @@ def load_transformers(
             what=what,
             device=device,
         )
+    check_text(text, config, what)
     return Bundle(name=folder.resolve().name, source=folder, lm=lm, codec=codec, text=text)
 
 
-def lm_config(values: Mapping[str, Any], what: str) -> LmConfig:
+def lm_config(given: Mapping[str, Any], what: str) -> LmConfig:
     """The language model that transformers' configuration describes.
 
     Raises:
         CheckpointError: a value is missing, or not one that is known.
     """
-    kind = values.get("model_type")
-    if kind not in KINDS:
-        raise CheckpointError(f"{what}: model_type {kind!r} is none of {', '.join(KINDS)}")
+    values = Values(given, what)
+    kind = values.choice("model_type", tuple(KINDS))
+    decoder = values.part("decoder")
+    values.require({"tie_word_embeddings": False})
+    decoder.require({**REQUIRED, "model_type": KINDS[kind]})
+    card = decoder.whole("vocab_size")
+    # The special token isn't named: it is what the delayed books are padded with.
+    decoder.require({"pad_token_id": card, "bos_token_id": card})
+    channels = decoder.whole("audio_channels", 1, high=2)
+    n_codebooks = decoder.whole("num_codebooks", high=64)
+    if n_codebooks % channels:
+        raise decoder.refused("num_codebooks", f"for {channels} channels")
+    is_melody = kind == "musicgen_melody"
+    codec = encodec_config(values.part("audio_encoder").values, what)
+    text = t5_config(values.part("text_encoder").values, what)
     try:
-        decoder, codec, text = values["decoder"], values["audio_encoder"], values["text_encoder"]
-        for key, value in {**REQUIRED, "model_type": KINDS[kind]}.items():
-            if decoder.get(key, value) != value:
-                raise CheckpointError(
-                    f"{what}: decoder.{key} = {decoder[key]!r} isn't supported;"
-                    f" it must be {value!r}"
-                )
-        channels = decoder.get("audio_channels", 1)
-        n_codebooks = decoder["num_codebooks"]
-        if channels not in (1, 2) or n_codebooks % channels:
-            raise CheckpointError(f"{what}: {n_codebooks} codebooks for {channels} channels")
-        is_melody = kind == "musicgen_melody"
-        hop = 1
-        for ratio in codec["upsampling_ratios"]:
-            hop *= ratio
         return LmConfig(
             n_codebooks=n_codebooks,
-            card=decoder["vocab_size"],
-            dim=decoder["hidden_size"],
-            n_heads=decoder["num_attention_heads"],
-            n_layers=decoder["num_hidden_layers"],
-            ffn_dim=decoder["ffn_dim"],
+            card=card,
+            dim=decoder.whole("hidden_size"),
+            n_heads=decoder.whole("num_attention_heads"),
+            n_layers=decoder.whole("num_hidden_layers"),
+            ffn_dim=decoder.whole("ffn_dim"),
             delays=tuple(k // channels for k in range(n_codebooks)),
-            text_dim=text["d_model"],
+            text_dim=text.d_model,
             text_fusion="prefix" if is_melody else "cross",
-            n_chroma=values.get("num_chroma", 12) if is_melody else None,
-            chroma_length=values.get("chroma_length", 235) if is_melody else None,
+            n_chroma=values.whole("num_chroma", 12) if is_melody else None,
+            chroma_length=values.whole("chroma_length", 235) if is_melody else None,
             channels=channels,
-            frame_rate_hz=codec["sampling_rate"] // hop,
-            sample_rate_hz=codec["sampling_rate"],
+            frame_rate_hz=codec.sampling_rate // prod(codec.upsampling_ratios),
+            sample_rate_hz=codec.sampling_rate,
         )
-    except (KeyError, AttributeError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{what}: config.json is incomplete: {error}") from error
+    except ValueError as error:
+        raise CheckpointError(f"{what}: {error}") from error
 
 
 def _load_lm(
