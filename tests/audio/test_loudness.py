@@ -15,6 +15,7 @@ from fanfare.audio.loudness import (
     momentary_lufs,
     normalize,
     peak_dbfs,
+    short_term_lufs,
 )
 from fanfare.inputs import NormalizationStrategy
 from sounds import chord
@@ -179,3 +180,19 @@ def test_levels_of_silence() -> None:
     assert loudness_lufs(silence, RATE_HZ) == -np.inf
     assert peak_dbfs(silence) == -np.inf
     assert peak_dbfs(np.array([[0.5, -1.0]], np.float32)) == 0.0
+
+
+def test_short_term_loudness_follows_a_step_within_three_seconds() -> None:
+    soft, loud = tone(-40.0, 6.0), tone(-20.0, 6.0)
+    made = short_term_lufs(np.concatenate([soft, loud], axis=1), RATE_HZ)
+    assert made.size == 10 * (12 - 3) + 1
+    assert made[:30] == pytest.approx(-43.0, abs=0.1)
+    assert made[61:] == pytest.approx(-23.0, abs=0.1)
+    # Half of a block at the louder level, the rest a hundredth of its power.
+    assert made[45] == pytest.approx(-23.0 + 10 * np.log10(0.5 * 1.01), abs=0.1)
+
+
+def tone(level_dbfs: float, duration_s: float) -> Samples:
+    time_s = np.arange(round(duration_s * RATE_HZ)) / RATE_HZ
+    sine = 10 ** (level_dbfs / 20) * np.sin(2 * np.pi * 997.0 * time_s)
+    return sine[None].astype(np.float32)

@@ -30,6 +30,7 @@ MAX_LIMITING_DB = 18.0
 LOUDNESS_TOLERANCE_LU = 0.1
 
 BLOCK_S, STEP_S = 0.4, 0.1
+SHORT_TERM_S = 3.0
 ABSOLUTE_GATE_LUFS, RELATIVE_GATE_LU = -70.0, -10.0
 
 CHUNK_S = 30
@@ -60,7 +61,7 @@ def loudness_lufs(samples: Samples, sample_rate_hz: int) -> float:
 
     A piece shorter than a gating block (0.4 s) is measured as one block.
     """
-    powers = _block_powers(samples, sample_rate_hz)
+    powers = _block_powers(samples, sample_rate_hz, BLOCK_S)
     powers = powers[_lufs(powers) > ABSOLUTE_GATE_LUFS]
     if not powers.size:
         return -np.inf
@@ -70,7 +71,12 @@ def loudness_lufs(samples: Samples, sample_rate_hz: int) -> float:
 
 def momentary_lufs(samples: Samples, sample_rate_hz: int) -> npt.NDArray[np.float64]:
     """Loudness of every 0.4 s, one value each 0.1 s; silence is about -300."""
-    return _lufs(_block_powers(samples, sample_rate_hz))
+    return _lufs(_block_powers(samples, sample_rate_hz, BLOCK_S))
+
+
+def short_term_lufs(samples: Samples, sample_rate_hz: int) -> npt.NDArray[np.float64]:
+    """Loudness of every 3 s (EBU Tech 3341), one value each 0.1 s; silence is about -300."""
+    return _lufs(_block_powers(samples, sample_rate_hz, SHORT_TERM_S))
 
 
 def peak_dbfs(samples: Samples) -> float:
@@ -95,10 +101,10 @@ def _to_loudness(samples: Samples, rate_hz: int, peak: float, ceiling: float) ->
     return made
 
 
-def _block_powers(samples: Samples, rate_hz: int) -> npt.NDArray[np.float64]:
-    """Weighted power, channels summed, of every 0.4 s: float64 [blocks], one each 0.1 s."""
+def _block_powers(samples: Samples, rate_hz: int, block_s: float) -> npt.NDArray[np.float64]:
+    """Weighted power, channels summed, of every `block_s`: float64 [blocks], one each 0.1 s."""
     step = round(STEP_S * rate_hz)
-    per_block = round(BLOCK_S / STEP_S)
+    per_block = round(block_s / STEP_S)
     N = samples.shape[1]
     if per_block * step > N:
         weighted = _k_weighted(samples, rate_hz)
