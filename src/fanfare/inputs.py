@@ -125,7 +125,8 @@ class Inputs(BaseModel):
     )
     multi_band_diffusion: bool = Field(
         default=False,
-        description="Turn tokens into sound by Multi-Band Diffusion: slower, mono only.",
+        description="Turn tokens into sound by Multi-Band Diffusion: slower, and with weights "
+        "of its own.",
     )
     normalization_strategy: NormalizationStrategy = Field(
         default="loudness",
