@@ -4,9 +4,8 @@ What to expect: a model that goes on from its own output can only drift if somet
 a plan for every frame epic-mini is told how loud each bar is to be, and the scores themselves keep
 still: five minutes of a steady one, played by FluidSynth, stay within 2.3 LU of their beginning,
 with a slope of 0.01 LU a minute. Forms that rise or fall do so by design: ask for "steady" to
-measure drift. Models that are made in
-windows hear 12 s of what came before; a seam that can be heard would show as a burst of spectral
-flux that the music elsewhere hasn't.
+measure drift. Models that go on in windows hear 12 s of what came before; a seam that can be heard
+would show as a burst of spectral flux that the music elsewhere hasn't.
 
 Short-term loudness is that of 3 s (BS.1770, EBU Tech 3341), before any levelling. The last 4 s are
 left out: endings die away. Flux is the rise of the log spectrum from one 10 ms to the next.
