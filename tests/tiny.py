@@ -12,10 +12,15 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import EncodecConfig, EncodecModel, T5Config, T5EncoderModel
 
 from fanfare.epic.plan import N_FEATURES
+from fanfare.nn.bands import ProcessorConfig
 from fanfare.nn.config import LmConfig
+from fanfare.nn.diffusion import BandConfig, DiffusionConfig, MultiBandDiffusion
+from fanfare.nn.diffusion_schedule import ScheduleConfig
+from fanfare.nn.diffusion_unet import UnetConfig
 from fanfare.nn.lm import LanguageModel
+from fanfare.weights.diffusion import save_diffusion
 
-CARD, BOOKS = 32, 4
+CARD, BOOKS, LATENT_DIM = 32, 4, 8
 WORDS = ["</s>", "<unk>", "epic", "brass", "calm", "piano", "taiko", "choir", "slow", "fast"]
 
 Kind = Literal["text", "melody", "stereo", "plan"]
@@ -65,9 +70,9 @@ def _write_codec(folder: Path) -> None:
         num_filters=2,
         upsampling_ratios=[8, 5, 4, 4],
         num_lstm_layers=1,
-        hidden_size=8,
+        hidden_size=LATENT_DIM,
         codebook_size=CARD,
-        codebook_dim=8,
+        codebook_dim=LATENT_DIM,
         use_causal_conv=False,
         use_conv_shortcut=False,
     )
@@ -98,3 +103,30 @@ def _write_text_encoder(folder: Path) -> None:
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.save(str(folder / "tokenizer.json"))
+
+
+def write_diffusion(
+    folder: Path, latent_dim: int = LATENT_DIM, sample_rate_hz: int = 32000
+) -> Path:
+    """Diffusion weights of two bands for the codec of these checkpoints."""
+    torch.manual_seed(3)
+    unet = UnetConfig(
+        latent_dim=latent_dim,
+        hidden=4,
+        depth=2,
+        growth=2,
+        max_channels=10_000,
+        kernel=8,
+        stride=4,
+        res_blocks=1,
+        norm_groups=2,
+        emb_all_layers=True,
+    )
+    schedule = ScheduleConfig(beta_first=1e-5, beta_last=2.9e-2, exponent=7.5)
+    bands = tuple(BandConfig(unet, schedule, way) for way in (None, ProcessorConfig(4, 0.4)))
+    mbd = MultiBandDiffusion(DiffusionConfig(sample_rate_hz, bands))
+    for name, buffer in mbd.named_buffers():
+        if name.endswith("filters"):
+            torch.nn.init.normal_(buffer, std=0.05)
+    save_diffusion(folder, mbd)
+    return folder

@@ -78,11 +78,13 @@ def load(
     dtype: str = "auto",
     text_encoder: str | Path | None = None,
     codec: str | Path | None = None,
+    diffusion: str | Path | None = None,
 ) -> Model:
     """Load a built-in model by name, a folder of weights, or a repository of the hub.
 
     `device` "auto" is the first CUDA device, else the CPU; `dtype` "auto" is float32 on a CPU and
-    half precision elsewhere; `text_encoder` and `codec` stand in where weights come without.
+    half precision elsewhere; `text_encoder`, `codec` and `diffusion` (for multi_band_diffusion)
+    stand in where weights come without.
     Raises CheckpointError for weights that are missing or damaged, InputError for the rest.
     """
     if engine not in ENGINES:
@@ -92,6 +94,7 @@ def load(
         name,
         text_encoder=text_encoder,
         codec=codec,
+        diffusion=diffusion,
         device=place,
         dtype=_dtype(dtype, place),
     )

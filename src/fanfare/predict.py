@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,9 +74,9 @@ def predict(
 ) -> Iterator[Event]:
     """Generate all requests as one batch; the pieces don't depend on each other.
 
-    Yields `Started`, `Progress` after every step, and one `Finished` for each request whose
-    event in `cancelled` isn't set. InputError, before anything is generated, names what a
-    request asks in vain of this model.
+    Yields `Started`, `Progress` after every step (of diffusion, too), and one `Finished` for each
+    request whose event in `cancelled` isn't set. InputError, before anything is generated, names
+    what a request asks in vain of this model.
     """
     flags = cancelled or [threading.Event() for _ in requests]
     assert len(flags) == len(requests), (len(flags), len(requests))
@@ -91,20 +91,31 @@ def predict(
     ]
     yield Started(seeds, notices)
     codes: list[Tensor | None] = []
+    to_diffuse = [_n_diffusion_steps(bundle, request) for request in requests]
+    done = n_steps = sum(to_diffuse)
     for event in generate(bundle.lm, jobs):
         if isinstance(event, Result):
             codes = event.codes
         else:
-            yield event
+            done, n_steps = event.step, event.n_steps + sum(to_diffuse)
+            yield Progress(done, n_steps)
     for index, (request, seed, made) in enumerate(zip(requests, seeds, codes, strict=True)):
-        if made is not None:
-            yield Finished(index, _piece(bundle, request, seed, made))
+        if made is None:
+            continue
+        far = Progress(done, n_steps)
+        wav = yield from _decoded(bundle, request, seed, made, flags[index], far)
+        done += to_diffuse[index]
+        if wav is not None:
+            yield Finished(index, _piece(bundle, request, seed, made, wav))
 
 
 def _check_model(bundle: Bundle, request: Inputs) -> None:
     """Refuse what this model can't do."""
-    if request.multi_band_diffusion:
-        hint = f"{bundle.name} came without diffusion weights: leave it out"
+    if request.multi_band_diffusion and bundle.diffusion is None:
+        hint = (
+            f"{bundle.name} came without diffusion weights: get them by `fanfare models pull mbd`"
+            ' and load it with diffusion="mbd" (--diffusion mbd), or leave this out'
+        )
         raise InputError("multi_band_diffusion", True, hint)
     follows = bundle.config.n_chroma is not None or bundle.config.plan_features is not None
     if request.input_audio is not None and not request.continuation and not follows:
@@ -292,10 +303,43 @@ def _encode(bundle: Bundle, wav: Samples) -> Tensor:
     return bundle.codec.encode(batch)[0].cpu()
 
 
-def _piece(bundle: Bundle, request: Inputs, seed: int, codes: Tensor) -> Audio:
-    """Codes [K, T] as a levelled piece."""
-    device = next(bundle.codec.parameters()).device
-    wav = bundle.codec.decode(codes[None].to(device))[0]  # [C, N]
+def _n_diffusion_steps(bundle: Bundle, request: Inputs) -> int:
+    """Steps that diffusion takes to turn the request's codes into sound."""
+    if not request.multi_band_diffusion:
+        return 0
+    assert bundle.diffusion is not None
+    return bundle.diffusion.n_steps(bundle.codec.channels)
+
+
+def _decoded(
+    bundle: Bundle,
+    request: Inputs,
+    seed: int,
+    codes: Tensor,
+    flag: threading.Event,
+    far: Progress,
+) -> Generator[Progress, None, Tensor | None]:
+    """Codes [K, T] as audio [C, N], None if `flag` stops it; diffusion counts on from `far`."""
+    batch = codes[None].to(bundle.codec.device)
+    wav = bundle.codec.decode(batch)[0]
+    if not request.multi_band_diffusion:
+        return wav
+    assert bundle.diffusion is not None
+    # On the CPU, so that a seed sounds the same wherever the model runs.
+    generator = torch.Generator().manual_seed(seed)
+    step = far.step
+    for made in bundle.diffusion.decoding(bundle.codec.latent(batch), wav, generator):
+        if flag.is_set():
+            return None
+        if made is not None:
+            return made
+        step += 1
+        yield Progress(step, far.n_steps)
+    raise AssertionError("diffusion ended without audio")
+
+
+def _piece(bundle: Bundle, request: Inputs, seed: int, codes: Tensor, wav: Tensor) -> Audio:
+    """Codes [K, T] and what they were decoded to, [C, N], as a levelled piece."""
     samples: Samples = wav.float().cpu().numpy()
     rate_hz = bundle.codec.sample_rate_hz
     levelled = normalize(samples, rate_hz, request.normalization_strategy)

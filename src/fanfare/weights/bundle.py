@@ -12,6 +12,7 @@ from torch import Tensor
 from fanfare.nn.codec import Codec
 from fanfare.nn.conditioning import Conditions
 from fanfare.nn.config import LmConfig
+from fanfare.nn.diffusion import MultiBandDiffusion
 from fanfare.nn.lm import LanguageModel
 from fanfare.nn.melody import chroma
 from fanfare.nn.text import TextEncoder
@@ -27,6 +28,7 @@ class Bundle:
         lm: the language model.
         codec: audio to codes and back.
         text: the text encoder, for models that take text.
+        diffusion: another way from codes to audio; float32.
         licence: of the weights, as an SPDX identifier; None = not stated in the files.
         extra: what else the checkpoint says of itself.
     """
@@ -36,6 +38,7 @@ class Bundle:
     lm: LanguageModel
     codec: Codec
     text: TextEncoder | None = None
+    diffusion: MultiBandDiffusion | None = None
     licence: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from fanfare.errors import CheckpointError
-from fanfare.weights.audiocraft_layout import EXPORT, STATE, load_audiocraft
+from fanfare.weights.audiocraft_layout import (
+    EXPORT,
+    STATE,
+    TRAINING,
+    find_checkpoint,
+    load_audiocraft,
+)
 from fanfare.weights.bundle import Bundle
+from fanfare.weights.diffusion import FOLDER, check_fit, load_diffusion
 from fanfare.weights.own_layout import CARD, load_own
 from fanfare.weights.parts import Parts
 from fanfare.weights.registry import find
@@ -20,6 +28,7 @@ def load_bundle(
     *,
     text_encoder: str | Path | None = None,
     codec: str | Path | None = None,
+    diffusion: str | Path | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Bundle:
@@ -30,8 +39,10 @@ def load_bundle(
             "owner/name" on the Hugging Face hub.
         text_encoder: where a T5 lies, in place of the checkpoint's own; as `source`.
         codec: where an EnCodec lies, in place of the checkpoint's own; as `source`.
+        diffusion: where the weights of Multi-Band Diffusion lie, in place of the checkpoint's
+            own; as `source`, or a file.
         device: where the weights go.
-        dtype: of the language model; text encoder and codec stay float32.
+        dtype: of the language model; everything else stays float32.
 
     Raises:
         CheckpointError: the checkpoint is missing, damaged, or of an unknown kind.
@@ -40,14 +51,27 @@ def load_bundle(
     parts = Parts(
         text_encoder=None if text_encoder is None else find(text_encoder),
         codec=None if codec is None else find(codec),
+        diffusion=None if diffusion is None else find(diffusion),
     )
+    bundle = _load(path, parts, device, dtype)
+    beside = path / FOLDER  # only our own layout has one
+    place = parts.diffusion or (beside if (path / CARD).is_file() and beside.is_dir() else None)
+    if place is None:
+        return bundle
+    mbd = load_diffusion(place, device=device)
+    check_fit(mbd, bundle.codec, str(place))
+    return replace(bundle, diffusion=mbd)
+
+
+def _load(path: Path, parts: Parts, device: torch.device | str, dtype: torch.dtype) -> Bundle:
+    """The checkpoint at `path`, without its diffusion weights."""
     if (path / CARD).is_file():
         return load_own(path, parts, device=device, dtype=dtype)
     if (path / "config.json").is_file():
         return load_transformers(path, parts, device=device, dtype=dtype)
-    if path.is_file() or (path / STATE).is_file() or (path / EXPORT).is_file():
+    if path.is_file() or find_checkpoint(path) is not None:
         return load_audiocraft(path, parts, device=device, dtype=dtype)
     raise CheckpointError(
         f"{path}: no checkpoint of a known layout; expected {CARD} (Fanfare's own), config.json"
-        f" (transformers), {STATE} (audiocraft) or {EXPORT} (a fine-tune)"
+        f" (transformers), {STATE} (audiocraft), {EXPORT} (a fine-tune) or {TRAINING} (a training)"
     )

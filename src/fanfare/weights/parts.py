@@ -8,7 +8,8 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Parts:
-    """Folders of a checkpoint's other models, in place of those it holds or names."""
+    """Where a checkpoint's other models lie, in place of those it holds or names."""
 
     text_encoder: Path | None = None
     codec: Path | None = None
+    diffusion: Path | None = None
