@@ -130,13 +130,17 @@ def test_what_needs_no_separator_looks_for_none(
 
 @pytest.mark.parametrize("missing", ["package", "weights"])
 def test_auto_says_what_is_missing_and_goes_on(
-    melody_folder: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+    melody_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    missing: str,
 ) -> None:
     words = hide(missing, monkeypatch)
     started, codes = made(load(melody_folder, monkeypatch, "auto", "htdemucs"))
     (notice,) = started.notices
     assert words in notice
     assert "\n" not in notice
+    assert [record.getMessage() for record in caplog.records] == [notice]
     np.testing.assert_array_equal(
         made(load(melody_folder, monkeypatch, "off", "htdemucs"))[1], codes
     )

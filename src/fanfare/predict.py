@@ -5,6 +5,7 @@ B batch, C channels, N samples, K codebooks, T frames, P frames of an excerpt.
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
 from collections.abc import Generator, Iterator, Sequence
@@ -32,6 +33,8 @@ from fanfare.settings import Settings
 from fanfare.weights.bundle import Bundle
 from fanfare.weights.separator import find_separator, load_separator
 
+log = logging.getLogger(__name__)
+
 __all__ = ["Event", "Finished", "Progress", "Started", "predict"]
 
 MIN_EXCERPT_S = 0.5
@@ -48,7 +51,8 @@ class Started:
 
     Attributes:
         seeds: of each request, as it is used.
-        notices: sentences for whoever asked: what is done otherwise than might be expected.
+        notices: sentences for whoever asked: what is done otherwise than might be expected; they
+            are logged, too.
     """
 
     seeds: tuple[int, ...]
@@ -85,6 +89,8 @@ def predict(
     seeds = tuple(_seed(request) for request in requests)
     excerpts = [_excerpt(bundle, request, settings) for request in requests]
     separator, notices = _separator(bundle, requests, settings)
+    for notice in notices:
+        log.warning("%s", notice)
     jobs = [
         _job(bundle, request, seed, _tune(bundle, request, seed, excerpt, separator), flag)
         for request, seed, excerpt, flag in zip(requests, seeds, excerpts, flags, strict=True)
