@@ -70,10 +70,10 @@ def read_config(config: object, what: str, keys: Collection[str] | None = None) 
     Args:
         config: as it is in the checkpoint.
         what: names the file in errors.
-        keys: the entries that are wanted; None = all. Others may refer to what isn't there.
+        keys: the entries that are wanted; None = all.
 
     Raises:
-        CheckpointError: it can't be parsed, or an interpolation leads nowhere.
+        CheckpointError: it can't be parsed, is larger than any, or refers to itself.
     """
     plain = _Plain(what).of(_parse(config, what) if isinstance(config, str) else config)
     if not isinstance(plain, dict):
@@ -155,7 +155,11 @@ class _Plain(_Walk):
 
 
 class _Resolved(_Walk):
-    """Every "${a.b}" replaced by what stands there in `root`."""
+    """Every "${a.b}" replaced by what stands there in `root`.
+
+    What leads nowhere stays as it is: most of a configuration is of no interest, and what is of
+    interest is of a kind that such a text isn't.
+    """
 
     def __init__(self, what: str, root: dict[Any, Any]) -> None:
         super().__init__(what)
@@ -166,15 +170,10 @@ class _Resolved(_Walk):
             match = INTERPOLATION.fullmatch(value) if isinstance(value, str) else None
             if match is None:
                 return value
-            value = self._find(match[1])
+            found: Any = self.root
+            for key in match[1].split("."):
+                if not isinstance(found, dict) or key not in found:
+                    return value
+                found = found[key]
+            value = found
         raise CheckpointError(f"{self.what}: xp.cfg refers to itself")
-
-    def _find(self, path: str) -> Any:
-        found: Any = self.root
-        for key in path.split("."):
-            if not isinstance(found, dict) or key not in found:
-                raise CheckpointError(
-                    f"{self.what}: xp.cfg refers to {path[:80]}, which it doesn't hold"
-                )
-            found = found[key]
-        return found
