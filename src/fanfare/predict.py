@@ -203,11 +203,10 @@ def _tune(
     config = bundle.config
     last = plan_windows(config, request.duration * config.frame_rate_hz)[-1]
     stop_s = last.start / config.frame_rate_hz + config.max_duration_s + 1
-    wav = torch.from_numpy(excerpt).to(bundle.lm.device)
+    wav, rate_hz = torch.from_numpy(excerpt), bundle.codec.sample_rate_hz
     with torch.inference_mode():
-        tune = separate(separator, wav, bundle.codec.sample_rate_hz, seed=seed, stop_s=stop_s)
-    made: Samples = tune.cpu().numpy()
-    return made
+        tune: Samples = separate(separator, wav, rate_hz, seed=seed, stop_s=stop_s).numpy()
+    return tune
 
 
 def _job(

@@ -48,6 +48,9 @@ def separate(
 ) -> Tensor:
     """The tune [1, N] of `wav` [C, N], a sample shorter where the rates don't divide it.
 
+    `wav` stays where it is, best on the CPU: only what the network sees at once goes to its device,
+    and convolutions there may be less exact than resampling should be.
+
     The recording is shifted by up to half a second, so that no place in it always lies at the
     edge of what the separator sees at once; `seed` draws by how much, and nothing else is drawn.
     With `stop_s`, only that much is sure to come back; what it needn't hear is not worked on.
@@ -64,6 +67,8 @@ def separate(
     shift = random.Random(seed).randint(0, most)
     padded = F.pad(mono.expand(2, N)[None], (most, most))  # [1, 2, N' + 2 most]
     shifted = TensorChunk(padded, shift, N + most - shift)
-    stems = apply_model(separator.network, shifted, shifts=0)[0, :, :, most - shift :]
+    device = next(separator.network.parameters()).device
+    stems = apply_model(separator.network, shifted, shifts=0, device=device)
+    stems = stems[0, :, :, most - shift :]  # [stems, 2, N']
     tune = stems[[separator.stems.index(name) for name in KEPT]].sum(dim=0)  # [2, N']
     return resample_frac(tune, rate_hz, sample_rate_hz).mean(dim=0, keepdim=True)
