@@ -287,7 +287,7 @@ def test_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_progress_is_shown_where_somebody_watches(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fanfare.cli._is_watched", lambda quiet: not quiet)
+    monkeypatch.setattr("fanfare.cli.console.is_watched", lambda quiet: not quiet)
     monkeypatch.setenv("FORCE_COLOR", "1")  # has rich take the pipe for a terminal
     watched = run("generate", "epic", "--duration=1", "--seed=1")
     assert watched.stdout == "epic-s1.wav\n"

@@ -30,7 +30,7 @@ from fanfare.errors import CheckpointError
 
 log = logging.getLogger(__name__)
 
-RECORD = "record.json"
+RECORD, PARTIAL = "record.json", ".partial"
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 MAX_REDIRECTS = 5
 TIMEOUT_S = 30.0
@@ -148,7 +148,7 @@ def _alone(folder: Path, web: WebFile) -> Iterator[None]:
 def _fetch(web: WebFile, folder: Path, max_bytes: int) -> Path:
     """Attempts until the file is whole; then it is checked and gets its name."""
     log.info("fetching %s", web.shown)
-    partial = folder / f"{web.name}.partial"
+    partial = folder / f"{web.name}{PARTIAL}"
     with httpx2.Client(follow_redirects=False, timeout=TIMEOUT_S) as client:
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -198,7 +198,8 @@ def _receive(client: httpx2.Client, web: WebFile, partial: Path, max_bytes: int)
         length = response.headers.get("Content-Length", "")
         total = start + int(length) if length.isdigit() else None
         _check_size(total or 0, max_bytes, web)
-        _write_json(_version_file(partial), {"version": _version(response.headers)})
+        about = {"url": web.shown, "version": _version(response.headers)}
+        _write_json(_version_file(partial), about)
         _append(response, web, partial, start, total, max_bytes)
 
 

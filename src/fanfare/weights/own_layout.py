@@ -1,31 +1,37 @@
 """Checkpoints in our own layout, read and written.
 
-    fanfare.json        {"format": 1, "name", "licence", "lm": {LmConfig}, "codec": "codec", ...}
+    fanfare.json        {"format": 1, "name", "licence", "lm": {LmConfig}, "codec": "codec",
+                        "text": "text" or null, "extra": {...}}
     lm.safetensors      the language model, under its own names
     codec/              config.json, model.safetensors: as transformers keeps it, weight norm fused
-    text/               the same of a T5, with tokenizer.json, if the model takes text
+    text/               the same of a T5, with tokenizer.json, if the model takes text; a model
+                        that comes without (null) is to be given one
+    diffusion/          the weights of Multi-Band Diffusion, where there are any
 
-Weights are float16 on disk; vectors (norms, biases, statistics) stay float32.
+Matrices are float16 on disk unless asked otherwise; vectors stay as they are.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 from transformers import EncodecModel
 
 from fanfare.errors import CheckpointError
 from fanfare.nn.config import LmConfig
+from fanfare.nn.diffusion import MultiBandDiffusion
 from fanfare.nn.lm import LanguageModel
+from fanfare.nn.text import TextEncoder
+from fanfare.weights.audiocraft_codec import load_codec
 from fanfare.weights.bundle import Bundle
-from fanfare.weights.codec import TRAINING_ONLY, load_codec_folder
+from fanfare.weights.codec import TRAINING_ONLY, check_codec
+from fanfare.weights.diffusion import FOLDER as DIFFUSION
+from fanfare.weights.diffusion import save_diffusion
 from fanfare.weights.parts import Parts
 from fanfare.weights.tensors import (
     fill,
@@ -34,7 +40,8 @@ from fanfare.weights.tensors import (
     open_safetensors,
     read_json,
 )
-from fanfare.weights.text import load_text_folder
+from fanfare.weights.text import TIED, check_text, load_text_folder
+from fanfare.weights.write import narrowest, write_json, write_tensors
 
 FORMAT = 1
 CARD = "fanfare.json"
@@ -44,48 +51,85 @@ KEYS = {"format", "name", "licence", "lm", "codec", "text", "extra"}
 def load_own(
     folder: Path, parts: Parts, *, device: torch.device | str, dtype: torch.dtype
 ) -> Bundle:
-    """The checkpoint in `folder`.
+    """The checkpoint in `folder`, without its diffusion weights.
 
     Raises:
         CheckpointError: it is damaged, or written by a newer version.
     """
-    values = read_json(folder / CARD)
-    if values.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{folder / CARD}: format {values.get('format')!r} isn't known;"
-            f" this version reads {FORMAT}"
-        )
-    unknown = sorted(set(values) - KEYS)
-    if unknown:
-        raise CheckpointError(f"{folder / CARD}: unknown keys {', '.join(unknown)}")
-    try:
-        config = LmConfig.from_dict(values["lm"])
-        name = values["name"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{folder / CARD}: {error}") from error
+    what = str(folder)
+    card = read_card(folder)
+    config = card_config(card, folder)
     with torch.device("meta"):
         lm = LanguageModel(config)
-    source = open_safetensors(folder, "lm")
-    fill(lm, source, (), what=str(folder), dtype=dtype, device=device)
-    codec = load_codec_folder(
-        parts.codec or folder / values.get("codec", "codec"),
+    fill(lm, open_safetensors(folder, "lm"), (), what=what, dtype=dtype, device=device)
+    codec = load_codec(
+        parts.codec or _part(card, "codec", folder),
         channels=config.channels,
         n_codebooks=config.n_codebooks,
         device=device,
     )
+    check_codec(codec, config, what)
     text = None
     if config.text_dim is not None:
-        text_folder = parts.text_encoder or folder / (values.get("text") or "text")
-        text = load_text_folder(text_folder, device=device)
+        text = load_text_folder(parts.text_encoder or _part(card, "text", folder), device=device)
+        check_text(text, config, what)
     return Bundle(
-        name=name,
+        name=card["name"],
         source=folder,
         lm=lm.eval().requires_grad_(False),
         codec=codec,
         text=text,
-        licence=values.get("licence"),
-        extra=values.get("extra") or {},
+        licence=card.get("licence"),
+        extra=card.get("extra") or {},
     )
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """What a folder in this layout says of itself.
+
+    Raises:
+        CheckpointError: it is damaged, or written by a newer version.
+    """
+    file = folder / CARD
+    card = read_json(file)
+    if card.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{file}: format {card.get('format')!r} isn't known; this version reads {FORMAT}"
+        )
+    unknown = sorted(set(card) - KEYS)
+    if unknown:
+        raise CheckpointError(f"{file}: unknown keys {', '.join(unknown)}")
+    kinds = {"name": str, "licence": str | None, "lm": dict, "extra": dict | None}
+    for key, kind in kinds.items():
+        if not isinstance(card.get(key), kind):
+            raise CheckpointError(f"{file}: {key} is missing, or of the wrong kind")
+    return card
+
+
+def card_config(card: Mapping[str, Any], folder: Path) -> LmConfig:
+    """The language model that a card describes.
+
+    Raises:
+        CheckpointError: a value is missing, or not one that is known.
+    """
+    try:
+        return LmConfig.from_dict(card["lm"])
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{folder / CARD}: {error}") from error
+
+
+def _part(card: Mapping[str, Any], key: str, folder: Path) -> Path:
+    """Where a part of the checkpoint lies: a folder in its own."""
+    name = card.get(key, key)
+    if name is None:
+        argument = {"text": "text_encoder", "codec": "codec"}[key]
+        known = {"text": "t5-base", "codec": "encodec_32khz"}[key]
+        raise CheckpointError(
+            f"{folder} comes without its {key}: give {argument}=, such as {known}"
+        )
+    if not isinstance(name, str) or Path(name).name != name:
+        raise CheckpointError(f"{folder / CARD}: {key} isn't the name of a folder beside it")
+    return folder / name
 
 
 def save_own(
@@ -94,53 +138,67 @@ def save_own(
     name: str,
     lm: LanguageModel,
     codec: EncodecModel,
+    text: TextEncoder | None = None,
+    diffusion: MultiBandDiffusion | None = None,
     licence: str | None = None,
     extra: Mapping[str, Any] | None = None,
+    dtype: torch.dtype | None = torch.float16,
+    parts_dtype: torch.dtype | None = torch.float16,
 ) -> None:
-    """Write a model that takes no text into `folder`, which is made if it doesn't exist.
+    """Write a model into `folder`, which is made if it doesn't exist.
 
     Args:
         name: for people.
         lm: of any dtype.
         codec: transformers' model, with or without its weight norm.
+        text: None = a model that takes text has to be given a text encoder when it is loaded.
+        diffusion: written in float32.
         licence: of the weights, as an SPDX identifier.
         extra: JSON values of the model's own.
+        dtype: of the language model's matrices on disk; None = the smallest that loses nothing.
+        parts_dtype: the same for codec and text encoder, which are run in float32.
     """
-    assert lm.config.text_dim is None, "models with a text encoder aren't written yet"
-    (folder / "codec").mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / "lm.safetensors", lm.state_dict(), dtype)
+    _save_codec(folder / "codec", codec, parts_dtype)
+    if text is not None:
+        _save_text(folder / "text", text, parts_dtype)
+    if diffusion is not None:
+        save_diffusion(folder / DIFFUSION, diffusion)
     card = {
         "format": FORMAT,
         "name": name,
         "licence": licence,
         "lm": lm.config.to_dict(),
         "codec": "codec",
+        "text": "text" if text is not None else None,
         "extra": dict(extra or {}),
     }
-    _write_json(folder / CARD, card)
-    _write_tensors(folder / "lm.safetensors", lm.state_dict())
-    described = codec.config.to_dict()
-    # Names with an underscore tell where the codec came from, such as a path.
-    public = {key: value for key, value in described.items() if not key.startswith("_")}
-    _write_json(folder / "codec" / "config.json", public)
+    write_json(folder / CARD, card)  # at last: without it the folder is nothing
+
+
+def _save_codec(folder: Path, codec: EncodecModel, dtype: torch.dtype | None) -> None:
+    folder.mkdir(exist_ok=True)
+    write_json(folder / "config.json", _public(codec.config.to_dict()))
     readers = fuse_weight_norm(
-        {key: partial(torch.Tensor.detach, tensor) for key, tensor in codec.state_dict().items()}
+        {key: partial(Tensor.detach, tensor) for key, tensor in codec.state_dict().items()}
     )
     weights = {key: read() for key, read in readers.items() if not matches(TRAINING_ONLY, key)}
-    _write_tensors(folder / "codec" / "model.safetensors", weights)
+    _write(folder / "model.safetensors", weights, dtype)
 
 
-def _write_json(file: Path, values: Mapping[str, Any]) -> None:
-    file.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+def _save_text(folder: Path, text: TextEncoder, dtype: torch.dtype | None) -> None:
+    folder.mkdir(exist_ok=True)
+    write_json(folder / "config.json", _public(text.model.config.to_dict()))
+    weights = {key: t for key, t in text.model.state_dict().items() if not matches(TIED, key)}
+    _write(folder / "model.safetensors", weights, dtype)
+    text.tokenizer.save(str(folder / "tokenizer.json"))
 
 
-def _write_tensors(file: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write matrices as float16, everything else as it is."""
-    halved = {
-        name: (tensor.half() if tensor.is_floating_point() and tensor.dim() > 1 else tensor)
-        .detach()
-        .cpu()
-        .contiguous()
-        for name, tensor in tensors.items()
-    }
-    save_file(halved, file)
-    file.chmod(0o644)  # safetensors leaves it to its owner alone
+def _write(file: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype | None) -> None:
+    write_tensors(file, tensors, narrowest(tensors.values()) if dtype is None else dtype)
+
+
+def _public(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Without names with an underscore, which tell where a model came from, such as a path."""
+    return {key: value for key, value in config.items() if not key.startswith("_")}

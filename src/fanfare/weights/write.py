@@ -1,0 +1,84 @@
+"""Tensors to disk: safetensors files, written tensor by tensor.
+
+Beside the weights themselves no more than one of them is in memory, whatever the type on disk.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fanfare.errors import CheckpointError
+
+NAMES = {
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
+    torch.int64: "I64", torch.int32: "I32", torch.int8: "I8", torch.uint8: "U8",
+    torch.bool: "BOOL",
+}  # fmt: skip
+
+HALVES = (torch.float16, torch.bfloat16)
+
+
+def narrowest(tensors: Iterable[Tensor]) -> torch.dtype:
+    """The smallest type that holds every matrix among `tensors` exactly."""
+    left = list(HALVES)
+    for tensor in tensors:
+        if not _is_matrix(tensor):
+            continue
+        left = [
+            dtype
+            for dtype in left
+            if tensor.dtype == dtype or torch.equal(tensor.to(dtype).to(tensor.dtype), tensor)
+        ]
+        if not left:
+            return torch.float32
+    return left[0]
+
+
+def write_tensors(file: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype) -> None:
+    """Write a safetensors file: matrices as `dtype`, everything else as it is.
+
+    Vectors (norms, biases, statistics) are small, and what they are worth is in their last digits.
+
+    Raises:
+        CheckpointError: a weight is too large for `dtype`.
+    """
+    types = {name: dtype if _is_matrix(t) else t.dtype for name, t in tensors.items()}
+    # Wide types first: every tensor is then aligned to its own width.
+    names = sorted(tensors, key=lambda name: (-types[name].itemsize, name))
+    header: dict[str, Any] = {}
+    end = 0
+    for name in names:
+        start, end = end, end + tensors[name].numel() * types[name].itemsize
+        shape = list(tensors[name].shape)
+        header[name] = {"dtype": NAMES[types[name]], "shape": shape, "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with file.open("wb") as stream:
+        stream.write(struct.pack("<Q", len(text)) + text)
+        for name in names:
+            converted = tensors[name].detach().to("cpu", types[name]).contiguous()
+            if types[name] != tensors[name].dtype and not _same_finite(tensors[name], converted):
+                raise CheckpointError(
+                    f"{name} is too large for {str(dtype).removeprefix('torch.')}"
+                )
+            stream.write(converted.reshape(-1).view(torch.uint8).numpy().data)
+
+
+def write_json(file: Path, values: Mapping[str, Any]) -> None:
+    """Write a JSON file that people can read."""
+    file.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def _is_matrix(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() and tensor.dim() > 1
+
+
+def _same_finite(before: Tensor, after: Tensor) -> bool:
+    return int(before.isinf().sum()) == int(after.isinf().sum())
