@@ -9,12 +9,10 @@ diffusion.safetensors    all bands, under our module's own names, float32
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from fanfare.errors import CheckpointError
@@ -39,6 +37,7 @@ from fanfare.weights.tensors import (
 )
 from fanfare.weights.unpickle import open_pickle, read_config
 from fanfare.weights.values import Values
+from fanfare.weights.write import write_json, write_tensors
 
 FORMAT = 1
 FOLDER = "diffusion"
@@ -106,11 +105,9 @@ def load_diffusion(path: Path, *, device: torch.device | str) -> MultiBandDiffus
 def save_diffusion(folder: Path, mbd: MultiBandDiffusion) -> None:
     """Write a diffusion model in our own layout into `folder`, which is made if need be."""
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.float().contiguous() for name, tensor in mbd.state_dict().items()}
-    save_file(tensors, folder / f"{STEM}.safetensors")
-    (folder / f"{STEM}.safetensors").chmod(0o644)  # safetensors leaves it to its owner alone
-    card = {"format": FORMAT, "diffusion": mbd.config.to_dict()}
-    (folder / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    tensors = {name: tensor.float() for name, tensor in mbd.state_dict().items()}
+    write_tensors(folder / f"{STEM}.safetensors", tensors, torch.float32)
+    write_json(folder / CARD, {"format": FORMAT, "diffusion": mbd.config.to_dict()})
 
 
 def check_fit(mbd: MultiBandDiffusion, codec: Codec, what: str) -> None:
