@@ -19,6 +19,7 @@ from fanfare.piece import Audio
 from fanfare.predict import Finished, Progress
 from tiny import write_checkpoint, write_diffusion
 
+PUBLISHED = Path(__file__).parent / "golden" / "diffusion" / "mbd_musicgen_32khz.th"
 STEPS = 2 * 20
 """Of two bands."""
 
@@ -105,6 +106,16 @@ def test_a_model_without_diffusion_weights_refuses_early(text_model: Model) -> N
         next(events)
     assert caught.value.field == "multi_band_diffusion"
     assert "--diffusion" in caught.value.hint
+
+
+def test_epic_mini_has_a_codec_of_its_own(tmp_path: Path, diffusion_folder: Path) -> None:
+    folder = write_checkpoint(tmp_path / "plan", "plan")
+    with pytest.raises(CheckpointError, match="tiny-plan has a codec of its own"):
+        fanfare.load(folder, diffusion=PUBLISHED)
+    with pytest.raises(InputError, match="leave this out, or use a MusicGen"):
+        make(fanfare.load(folder))
+    # Weights that were made for it are another matter.
+    assert np.isfinite(make(fanfare.load(folder, diffusion=diffusion_folder)).samples).all()
 
 
 def test_diffusion_beside_a_model_of_our_own_layout(

@@ -118,15 +118,21 @@ def predict(
 def _check_model(bundle: Bundle, request: Inputs) -> None:
     """Refuse what this model can't do."""
     if request.multi_band_diffusion and bundle.diffusion is None:
-        hint = (
-            f"{bundle.name} came without diffusion weights: get them by `fanfare models pull mbd`"
-            ' and load it with diffusion="mbd" (--diffusion mbd), or leave this out'
-        )
+        hint = f"{bundle.name} came without diffusion weights: {_diffusion_advice(bundle)}"
         raise InputError("multi_band_diffusion", True, hint)
     follows = bundle.config.n_chroma is not None or bundle.config.plan_features is not None
     if request.input_audio is not None and not request.continuation and not follows:
         hint = f"{bundle.name} can't follow a melody: set continuation, or use {FOLLOW_MELODIES}"
         raise InputError("input_audio", str(request.input_audio), hint)
+
+
+def _diffusion_advice(bundle: Bundle) -> str:
+    if bundle.config.plan_features is not None:  # published weights are for another codec
+        return "leave this out, or use a MusicGen with those that `fanfare models pull mbd` gets"
+    return (
+        'get them by `fanfare models pull mbd` and load it with diffusion="mbd" (--diffusion mbd),'
+        " or leave this out"
+    )
 
 
 def _seed(request: Inputs) -> int:

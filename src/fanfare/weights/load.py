@@ -16,6 +16,7 @@ from fanfare.weights.audiocraft_layout import (
     load_audiocraft,
 )
 from fanfare.weights.bundle import Bundle
+from fanfare.weights.diffusion import CARD as DIFFUSION_CARD
 from fanfare.weights.diffusion import FOLDER, check_fit, load_diffusion
 from fanfare.weights.own_layout import CARD, load_own
 from fanfare.weights.parts import Parts
@@ -58,6 +59,11 @@ def load_bundle(
     place = parts.diffusion or (beside if (path / CARD).is_file() and beside.is_dir() else None)
     if place is None:
         return bundle
+    if bundle.config.plan_features is not None and not (place / DIFFUSION_CARD).is_file():
+        raise CheckpointError(
+            f"{place}: {bundle.name} has a codec of its own, for which published diffusion weights"
+            " weren't trained; load it without them"
+        )
     mbd = load_diffusion(place, device=device)
     check_fit(mbd, bundle.codec, str(place))
     return replace(bundle, diffusion=mbd)
