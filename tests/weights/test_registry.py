@@ -75,7 +75,7 @@ def test_places(hub: Hub, name: str, place: object) -> None:
         ("http://x/y", "http://x/y isn't fetched: only https is"),
         ("file:///etc/passwd", "only https is"),
         ("smal", "did you mean 'small'"),
-        ("drums", "the names are epic-mini, small, medium, .* mbd$"),
+        ("drums", "the names are epic-mini, small, medium, .* htdemucs$"),
         ("small@", "there is no such path"),
         ("https://a.example/" + "x" * 5000 + "#", None),
         ("x" * 5000, "there is no such path"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +85,12 @@ def remove(cached: Cached) -> int:
     if not cached.revisions:
         shutil.rmtree(cached.path)
         return cached.size_bytes
-    from huggingface_hub import scan_cache_dir
+    from huggingface_hub import constants, scan_cache_dir
 
-    strategy = scan_cache_dir().delete_revisions(*cached.revisions)
+    found = scan_cache_dir(constants.HF_HUB_CACHE)
+    # Commits don't tell repositories apart: copies of one have the same.
+    mine = frozenset(repo for repo in found.repos if cached.path.is_relative_to(repo.repo_path))
+    strategy = replace(found, repos=mine).delete_revisions(*cached.revisions)
     freed: int = strategy.expected_freed_size
     strategy.execute()
     return freed
@@ -95,13 +98,14 @@ def remove(cached: Cached) -> int:
 
 def _repositories() -> list[Any]:
     """Models in the hub's cache."""
-    from huggingface_hub import scan_cache_dir
+    from huggingface_hub import constants, scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
     try:
-        return [repo for repo in scan_cache_dir().repos if repo.repo_type == "model"]
+        found = scan_cache_dir(constants.HF_HUB_CACHE)
     except CacheNotFound:
         return []
+    return [repo for repo in found.repos if repo.repo_type == "model"]
 
 
 def _commits(repo: Any) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from fanfare.errors import InputError
+from fanfare.errors import InputError, OutputError
 from fanfare.weights.describe import describe
 from fanfare.weights.load import load_bundle
 from fanfare.weights.own_layout import CARD, save_own
@@ -59,6 +59,7 @@ def convert(
     Raises:
         CheckpointError: the source is missing, damaged, or of an unknown kind.
         InputError: the folder can't be written, or must not be replaced.
+        OutputError: it couldn't be written in the end.
     """
     check_target(folder, force=force)
     facts = describe(find(source))
@@ -84,13 +85,20 @@ def convert(
             dtype=None if dtype is None else DTYPES[dtype],
             parts_dtype=None,
         )
-        if folder.exists():
-            old = temporary.with_suffix(".old")
-            folder.rename(old)
-            temporary.rename(folder)
-            shutil.rmtree(old)
-        else:
-            temporary.rename(folder)
+        _put(temporary, folder)
+    except OSError as error:
+        raise OutputError(f"{folder} can't be written: {error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
+
+
+def _put(temporary: Path, folder: Path) -> None:
+    """Give a finished folder its name; what had it goes."""
+    if not folder.exists():
+        temporary.rename(folder)
+        return
+    old = temporary.with_suffix(".old")
+    folder.rename(old)
+    temporary.rename(folder)
+    shutil.rmtree(old)

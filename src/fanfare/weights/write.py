@@ -26,19 +26,16 @@ HALVES = (torch.float16, torch.bfloat16)
 
 
 def narrowest(tensors: Iterable[Tensor]) -> torch.dtype:
-    """The smallest type that holds every matrix among `tensors` exactly."""
-    left = list(HALVES)
-    for tensor in tensors:
-        if not _is_matrix(tensor):
-            continue
-        left = [
-            dtype
-            for dtype in left
-            if tensor.dtype == dtype or torch.equal(tensor.to(dtype).to(tensor.dtype), tensor)
-        ]
-        if not left:
-            return torch.float32
-    return left[0]
+    """The smallest type that holds every matrix among `tensors` exactly; of two, the present."""
+    matrices = [tensor for tensor in tensors if _is_matrix(tensor)]
+    left = sorted(HALVES, key=lambda half: all(matrix.dtype != half for matrix in matrices))
+    for matrix in matrices:
+        left = [half for half in left if _holds(half, matrix)]
+    return left[0] if left else torch.float32
+
+
+def _holds(half: torch.dtype, matrix: Tensor) -> bool:
+    return matrix.dtype == half or torch.equal(matrix.to(half).to(matrix.dtype), matrix)
 
 
 def write_tensors(file: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype) -> None:
