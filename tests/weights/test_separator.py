@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from fake_hub import fake_hub
 from fanfare.errors import CheckpointError, InputError, MissingExtraError
 from fanfare.weights import separator as module
 from fanfare.weights.separator import CACHED_PICKLE, find_separator, load_separator
@@ -115,6 +116,19 @@ def test_what_earlier_tools_fetched_is_used(
     folder.mkdir(parents=True)
     file = write_separator(folder / CACHED_PICKLE, "th")
     assert find_separator() == file
+
+
+def test_the_published_file_comes_from_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    made = write_separator(tmp_path / "made.safetensors", "safetensors")
+    files = {"README.md": b"", "htdemucs.yaml": b"", "955717e8.safetensors": made.read_bytes()}
+    with fake_hub(tmp_path / "cache", monkeypatch) as hub:
+        hub.publish("adefossez/HTDemucs", files)
+        found = find_separator()
+        assert hub.fetched() == ["955717e8.safetensors"]
+    assert load_separator(found, CPU).stems == tuple(STEMS)
 
 
 def test_the_hub_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
