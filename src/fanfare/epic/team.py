@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, distributed, multiprocessing
+from torch import Tensor, distributed
+from torch.multiprocessing.spawn import spawn
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def work_together(work: Callable[[Team], None], size: int) -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         meeting_point = (Path(folder) / "meet").as_uri()
-        multiprocessing.spawn(_join, (work, size, meeting_point), nprocs=size)
+        spawn(_join, (work, size, meeting_point), nprocs=size)
 
 
 def _join(rank: int, work: Callable[[Team], None], size: int, meeting_point: str) -> None:
