@@ -172,6 +172,7 @@ def test_what_was_tampered_with_is_fetched_again(web: Web, tmp_path: Path, damag
         (Answer(status=404), "404 Not Found$"),
         (Answer(status=403), "403 Forbidden; signed links expire"),
         (Answer(b"<html>", content_type="text/html; charset=utf-8"), "is a web page"),
+        (Answer(b"x", headers={"Content-Encoding": "gzip"}), "is sent compressed"),
         (Answer(status=302, location="http://a.example/x"), "to http://a.example/x, which isn't"),
         (Answer(status=302, location="ftp://127.0.0.1/x"), "only https is"),
         (Answer(status=302, location="file:///etc/passwd"), "only https is"),

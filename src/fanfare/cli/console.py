@@ -96,7 +96,7 @@ def as_lines(facts: dict[str, Any]) -> str:
             inner = as_lines(value).replace("\n", "\n  ")
             lines.append(f"{name}\n  {inner}")
         elif value is not None:
-            lines.append(f"{name:<26}{value}")
+            lines.append(f"{name:<25} {value}")
     return "\n".join(lines)
 
 

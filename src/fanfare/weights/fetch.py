@@ -268,6 +268,9 @@ def _check_answer(response: httpx2.Response, web: WebFile) -> None:
         raise CheckpointError(f"{web.shown}: {status} {response.reason_phrase}{hint}")
     if response.headers.get("Content-Type", "").startswith("text/html"):
         raise CheckpointError(f"{web.shown} is a web page, not a file of weights")
+    encoding = response.headers.get("Content-Encoding", "identity")
+    if encoding != "identity":  # parts of it couldn't be joined, nor its hash be compared
+        raise CheckpointError(f"{web.shown} is sent compressed ({encoding}) though none asked")
 
 
 def _check_size(size: int, max_bytes: int, web: WebFile) -> None:
