@@ -9,6 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 import yaml  # type: ignore[import-untyped]
+from torch import Tensor
+
+from fanfare.engine.job import Job, Result
+from fanfare.engine.torch_engine import generate
+from fanfare.nn.sampling import SamplingSettings
+from fanfare.weights.audiocraft_layout import load_audiocraft
+from fanfare.weights.bundle import Bundle
+from fanfare.weights.load import load_bundle
+from fanfare.weights.parts import Parts
 from layouts import (
     Shape,
     language_model,
@@ -20,15 +29,6 @@ from layouts import (
     write_training,
     write_transformers,
 )
-from torch import Tensor
-
-from fanfare.engine.job import Job, Result
-from fanfare.engine.torch_engine import generate
-from fanfare.nn.sampling import SamplingSettings
-from fanfare.weights.audiocraft_layout import load_audiocraft
-from fanfare.weights.bundle import Bundle
-from fanfare.weights.load import load_bundle
-from fanfare.weights.parts import Parts
 
 SHAPES = {
     "one codebook, wide heads": Shape(dim=24, heads=1, layers=2, books=1, card=64, text_dim=12),

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 import yaml  # type: ignore[import-untyped]
-from layouts import Shape, language_model
 
 from fanfare.errors import CheckpointError
 from fanfare.weights.load import load_bundle
 from fanfare.weights.unpickle import open_pickle, read_config, read_pickle
+from layouts import Shape, language_model
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 

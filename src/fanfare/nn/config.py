@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Literal, Self
 
+from fanfare.errors import shorten
+
 LIMITS: dict[str, tuple[int, int]] = {
     "n_codebooks": (1, 64),
     "card": (1, 2**20),
@@ -107,7 +109,7 @@ class LmConfig:
         )
         for good, complaint in checks:
             if not good:
-                raise ValueError(f"language model config: {complaint} ({self})")
+                raise ValueError(f"language model config: {complaint} ({shorten(self, 500)})")
 
     def _check_sizes(self) -> None:
         for field in fields(self):

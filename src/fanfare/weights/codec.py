@@ -78,10 +78,7 @@ def build_codec(
     Raises:
         CheckpointError: the tensors don't fit, or the codec is of a kind that isn't known.
     """
-    config = encodec_config(values, what)
-    with torch.device("meta"):
-        model = EncodecModel(config)
-    plain_weights(model)
+    model = empty_codec(encodec_config(values, what))
     fill(
         model,
         fuse_weight_norm(source),
@@ -151,6 +148,14 @@ def encodec_config(given: Mapping[str, Any], what: str) -> EncodecConfig:
     if not 1 <= config.num_quantizers <= MAX_BOOKS:
         raise values.refused("target_bandwidths", f"makes {config.num_quantizers} codebooks")
     return config
+
+
+def empty_codec(config: EncodecConfig) -> EncodecModel:
+    """A codec on the meta device, without weight norm."""
+    with torch.device("meta"):
+        model = EncodecModel(config)
+    plain_weights(model)
+    return model
 
 
 def check_codec(codec: Codec, config: LmConfig, what: str) -> None:

@@ -85,13 +85,25 @@ def interpret(
         ValueError, TypeError, IndexError, KeyError: it is damaged.
     """
     machine = _Machine({**MAKERS, **makers}, resolve)
-    for n_done, (operation, argument, _) in enumerate(pickletools.genops(stream)):
-        if n_done > MAX_OPERATIONS:
-            raise pickle.UnpicklingError("it is longer than any checkpoint's")
+    for _ in range(MAX_OPERATIONS):
+        code = stream.read(1)
+        operation = OPERATIONS.get(code)
+        if not code:
+            raise ValueError("it ends too early")
+        if operation is None:
+            raise pickle.UnpicklingError(f"it uses the operation {code!r}, which torch doesn't")
         if operation.name == "STOP":
-            break
+            return machine.pop()
+        if operation.name == "GLOBAL":
+            argument: Any = (_line(stream), _line(stream))
+        else:
+            argument = operation.arg.reader(stream) if operation.arg else None
         machine.step(operation.name, argument)
-    return machine.pop()
+    raise pickle.UnpicklingError("it is longer than any checkpoint's")
+
+
+def _line(stream: IO[bytes]) -> str:
+    return stream.readline().removesuffix(b"\n").decode()
 
 
 class _Machine:
@@ -110,11 +122,11 @@ class _Machine:
             self.stack.append(argument)
         elif name in EMPTY:
             self.stack.append(EMPTY[name]())
-        elif name in ("BINPUT", "LONG_BINPUT", "PUT"):
+        elif name in ("BINPUT", "LONG_BINPUT"):
             self.memo[argument] = self.stack[-1]
         elif name == "MEMOIZE":
             self.memo[len(self.memo)] = self.stack[-1]
-        elif name in ("BINGET", "LONG_BINGET", "GET"):
+        elif name in ("BINGET", "LONG_BINGET"):
             self.stack.append(self.memo[argument])
         elif name == "MARK":
             self.below.append(self.stack)
@@ -133,7 +145,7 @@ class _Machine:
         elif name == "BINPERSID":
             self.stack.append(self.resolve(self.pop()))
         elif name in ("GLOBAL", "STACK_GLOBAL"):
-            self.stack.append(self._global(name, argument))
+            self._global(name, argument)
         elif name in ("REDUCE", "NEWOBJ", "NEWOBJ_EX"):
             self._call(name)
         elif name == "BUILD":
@@ -151,16 +163,16 @@ class _Machine:
         items, self.stack = self.stack, self.below.pop()
         return items
 
-    def _global(self, name: str, argument: Any) -> Global:
+    def _global(self, name: str, argument: Any) -> None:
         if name == "GLOBAL":
-            module, _, attribute = str(argument).partition(" ")
+            module, attribute = argument
         else:
             attribute, module = self.pop(), self.pop()
         full = f"{PYTHON_2.get(module, module)}.{attribute}"
         full = PYTHON_2_NAMES.get(full, full)
         if full not in self.makers and not INERT.fullmatch(full) and not PATH.fullmatch(full):
             raise pickle.UnpicklingError(f"it names {full[:80]!r}, which no checkpoint needs")
-        return Global(full)
+        self.stack.append(Global(full))
 
     def _call(self, name: str) -> None:
         if name == "NEWOBJ_EX":
@@ -199,16 +211,13 @@ class _Machine:
             if len(self.stack) < count:
                 raise IndexError("stack underflow")
             self.stack[-count:] = [tuple(self.stack[-count:])]
-        elif name in ("TUPLE", "LIST", "DICT", "FROZENSET"):
+        elif name == "DICT":
+            entries: dict[Any, Any] = {}
+            _set(entries, self.since_mark())
+            self.stack.append(entries)
+        else:  # TUPLE, LIST, FROZENSET
             items = self.since_mark()
-            if name == "DICT":
-                entries: dict[Any, Any] = {}
-                _set(entries, items)
-                self.stack.append(entries)
-            else:
-                self.stack.append(tuple(items) if name == "TUPLE" else items)
-        else:
-            raise pickle.UnpicklingError(f"it uses the operation {name}, which no checkpoint needs")
+            self.stack.append(tuple(items) if name == "TUPLE" else items)
 
 
 # Sets are kept as lists: their elements needn't be hashed here.
@@ -223,10 +232,24 @@ EMPTY: dict[str, Callable[[], object]] = {
 }
 
 LITERALS = {
-    "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT",
-    "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE",
-    "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
+    "BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "BINSTRING", "SHORT_BINSTRING",
+    "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8",
+    "BYTEARRAY8",
 }  # fmt: skip
+
+KNOWN = LITERALS | set(EMPTY) | {
+    "BINPUT", "LONG_BINPUT", "MEMOIZE", "BINGET", "LONG_BINGET", "MARK", "PROTO", "FRAME", "POP",
+    "POP_MARK", "DUP", "BINPERSID", "GLOBAL", "STACK_GLOBAL", "REDUCE", "NEWOBJ", "NEWOBJ_EX",
+    "BUILD", "APPEND", "APPENDS", "ADDITEMS", "SETITEM", "SETITEMS", "TUPLE", "TUPLE1", "TUPLE2",
+    "TUPLE3", "LIST", "DICT", "FROZENSET", "STOP",
+}  # fmt: skip
+"""Operations of protocol 2, which torch writes, and later ones."""
+
+OPERATIONS = {
+    operation.code.encode("latin-1"): operation
+    for operation in pickletools.opcodes
+    if operation.name in KNOWN
+}
 
 
 def make(name: str, args: tuple[Any, ...], makers: Mapping[str, Maker]) -> object:

@@ -24,7 +24,9 @@ from fanfare.weights.unpickle import open_pickle
 
 PICKLED = "pytorch_model.bin"
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+FILE_NAME = re.compile(r"\w[\w.-]{,199}")
 MAX_JSON_BYTES = 16 * 1024 * 1024
+MAX_JSON_DEPTH = 50
 
 TensorSource = Mapping[str, Callable[[], Tensor]]
 """Names of tensors, and how to read each one."""
@@ -92,9 +94,11 @@ def _files(folder: Path, name: str) -> list[Path]:
         return [folder / name]
     try:
         names = sorted(set(read_json(index)["weight_map"].values()))
-        return [folder / Path(name).name for name in names]
+        if not all(FILE_NAME.fullmatch(name) for name in names):
+            raise ValueError("names of other folders")
     except (KeyError, AttributeError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{index}: not an index of files") from error
+        raise CheckpointError(f"{index}: not an index of files beside it") from error
+    return [folder / name for name in names]
 
 
 def _add(source: dict[str, StoredTensor], more: Mapping[str, StoredTensor], file: Path) -> None:
@@ -197,16 +201,17 @@ def fill(
             f" Missing: {_listed(missing)}. Unknown: {_listed(unknown)}."
         )
     low_precision: str | None = getattr(module, "LOW_PRECISION", None)
+    weights: dict[str, Tensor] = {}
     for ours, theirs in wanted.items():
         kept = low_precision is not None and not matches(low_precision, ours)
-        weight = _assembled(
+        weights[ours] = _assembled(
             [source[name] for name in theirs],
             empty[ours].shape,
             what=f"{what}: {', '.join(theirs)}",
             dtype=torch.promote_types(dtype, torch.float32) if kept else dtype,
             device=device,
         )
-        module.load_state_dict({ours: weight}, strict=False, assign=True)
+    module.load_state_dict(weights, strict=False, assign=True)
 
 
 def _assembled(
@@ -273,7 +278,17 @@ def read_json(file: Path) -> dict[str, Any]:
         raise CheckpointError(f"{file}: not readable as JSON: {error}") from error
     if not isinstance(values, dict):
         raise CheckpointError(f"{file}: not a JSON object")
-    return values
+    layer: list[Any] = [values]
+    for _ in range(MAX_JSON_DEPTH):
+        layer = [
+            item
+            for holder in layer
+            if isinstance(holder, dict | list)
+            for item in (holder.values() if isinstance(holder, dict) else holder)
+        ]
+        if not layer:
+            return values
+    raise CheckpointError(f"{file}: nested deeper than any configuration")
 
 
 def matches(pattern: str | None, name: str) -> bool:

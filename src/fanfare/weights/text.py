@@ -77,8 +77,7 @@ def build_text_encoder(
         raise CheckpointError(
             f"{what}: the tokenizer knows token {last}, the text encoder only {config.vocab_size}"
         )
-    with torch.device("meta"):
-        model = T5EncoderModel(config)
+    model = empty_text_encoder(config)
     # The table may be saved under either of its two names.
     if "shared.weight" not in source and "encoder.embed_tokens.weight" in source:
         source = {**source, "shared.weight": source["encoder.embed_tokens.weight"]}
@@ -124,6 +123,12 @@ def t5_config(given: Mapping[str, Any], what: str) -> T5Config:
         is_encoder_decoder=False,
         use_cache=False,
     )
+
+
+def empty_text_encoder(config: T5Config) -> T5EncoderModel:
+    """A text encoder on the meta device."""
+    with torch.device("meta"):
+        return T5EncoderModel(config)
 
 
 def check_text(text: TextEncoder, config: LmConfig, what: str) -> None:
