@@ -88,24 +88,31 @@ class Codec(nn.Module):
         )
         return latent
 
+    def decoder_parts(self) -> tuple[nn.Module, EncodecLSTM, list[nn.Module]]:
+        """The decoder's first convolution, its recurrent layer, and what follows.
+
+        What follows the recurrent layer hears a few frames to either side only.
+        """
+        first, recurrent, *local = self.model.decoder.layers
+        assert isinstance(recurrent, EncodecLSTM), recurrent
+        return first, recurrent, local
+
     @torch.inference_mode()
     def decode(self, codes: Tensor) -> Tensor:
         """Codes [B, K, T] to audio [B, C, hop * T].
 
-        Memory is that of half a minute at most: what follows the recurrent layer sees a few frames
-        to either side only, so that long audio is put together from pieces that overlap.
+        Memory is that of half a minute at most: long audio is put together from pieces that
+        overlap.
         """
         B, _, T = codes.shape
         latent = self.latent(codes)  # [BC, latent, T]
         if T <= CHUNK_FRAMES:
             wav: Tensor = self.model.decoder(latent)  # [BC, 1, N]
             return wav.reshape(B, self.channels, -1)
-        layers = list(self.model.decoder.layers)
-        first_local = 1 + max(i for i, layer in enumerate(layers) if isinstance(layer, EncodecLSTM))
-        for layer in layers[:first_local]:
-            latent = layer(latent)  # [BC, D, T]
+        first, recurrent, local = self.decoder_parts()
+        latent = recurrent(first(latent))  # [BC, D, T]
         pieces = [
-            self._decode_part(latent, layers[first_local:], start, min(start + CHUNK_FRAMES, T))
+            self._decode_part(latent, local, start, min(start + CHUNK_FRAMES, T))
             for start in range(0, T, CHUNK_FRAMES)
         ]
         return torch.cat(pieces, dim=-1).reshape(B, self.channels, -1)

@@ -1,0 +1,146 @@
+"""Sound decoded while its codes come in: joined, it is what decoding all at once gives."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import EncodecConfig, EncodecModel
+
+import fanfare
+from fanfare.engine.stream import StreamDecoder, reach_frames
+from fanfare.nn.codec import CHUNK_FRAMES, Codec
+from fanfare.weights.codec import load_codec_folder
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "encodec_32khz"
+PUBLISHED = {
+    "num_filters": 4, "hidden_size": 16, "codebook_dim": 16, "codebook_size": 64,
+    "upsampling_ratios": [8, 5, 4, 4], "num_lstm_layers": 2, "normalize": False,
+    "use_causal_conv": False, "use_conv_shortcut": False, "sampling_rate": 32000,
+    "target_bandwidths": [2.0],
+}  # fmt: skip
+ROUNDING = 1e-5
+"""Convolutions of other lengths add up in another order; samples are about 1."""
+
+
+def golden() -> Codec:
+    return load_codec_folder(GOLDEN, channels=1, n_codebooks=4, device="cpu")
+
+
+def stereo() -> Codec:
+    return load_codec_folder(GOLDEN, channels=2, n_codebooks=8, device="cpu")
+
+
+def epic_mini() -> Codec:
+    folder = Path(fanfare.__file__).parent / "builtin" / "epic-mini" / "codec"
+    return load_codec_folder(folder, channels=1, n_codebooks=4, device="cpu")
+
+
+def random_codec(**changes: object) -> Codec:
+    """A codec of another make, with weights that make sound within about 1."""
+    torch.manual_seed(5)
+    config = EncodecConfig(**{**PUBLISHED, **changes})
+    model = EncodecModel(config).eval()
+    for layer in model.quantizer.layers:
+        torch.nn.init.normal_(layer.codebook.embed)
+    codec = Codec(model, books=4)
+    level = codec.decode(codes_for(codec, 50)).abs().max()
+    last = model.decoder.layers[-1].conv
+    last.parametrizations.weight.original0.data /= level
+    last.bias.data /= level
+    return codec
+
+
+CODECS = {
+    "golden": golden,
+    "stereo": stereo,
+    "epic-mini": epic_mini,
+    "constant": lambda: random_codec(pad_mode="constant"),
+    "causal": lambda: random_codec(use_causal_conv=True, trim_right_ratio=0.5),
+    "dilated": lambda: random_codec(num_residual_layers=3, use_conv_shortcut=True),
+    "odd-ratios": lambda: random_codec(upsampling_ratios=[5, 3, 2], target_bandwidths=[43.0]),
+}
+
+
+def codes_for(codec: Codec, n_frames: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(n_frames)
+    shape = (1, codec.n_codebooks, n_frames)
+    return torch.randint(codec.card, shape, generator=generator)  # [1, K, T]
+
+
+def streamed(codec: Codec, codes: torch.Tensor, lengths: list[int]) -> torch.Tensor:
+    """Decode codes [K, T] in chunks of these lengths: [C, N]."""
+    decoder = StreamDecoder(codec)
+    chunks = [decoder.push(part) for part in codes.split(lengths, dim=1)]
+    return torch.cat([*chunks, decoder.finish()], dim=1)
+
+
+def random_lengths(n_frames: int, longest: int, rng: random.Random) -> list[int]:
+    """Lengths that add up to `n_frames`; some chunks are empty."""
+    lengths: list[int] = []
+    while sum(lengths) < n_frames:
+        lengths.append(min(rng.randint(0, longest), n_frames - sum(lengths)))
+    return lengths
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_any_chunks_join_to_the_offline_decode(name: str) -> None:
+    codec, rng = CODECS[name](), random.Random(name)
+    for n_frames, longest in [(1, 1), (2, 2), (3, 1), (4, 2), (7, 3), (40, 2), (60, 25)]:
+        codes = codes_for(codec, n_frames)
+        offline = codec.decode(codes)[0]
+        lengths = random_lengths(n_frames, longest, rng)
+        made = streamed(codec, codes[0], lengths)
+        assert made.shape == offline.shape == (codec.channels, codec.hop * n_frames)
+        assert offline.abs().max() > 0.01
+        assert (made - offline).abs().max() < ROUNDING, (n_frames, lengths)
+
+
+def test_longer_than_what_is_decoded_at_once() -> None:
+    codec = golden()
+    codes = codes_for(codec, CHUNK_FRAMES + 100)
+    offline = codec.decode(codes)[0]
+    made = streamed(codec, codes[0], [25] * (codes.shape[2] // 25))
+    assert (made - offline).abs().max() < ROUNDING
+
+
+def test_sound_comes_as_soon_as_it_is_final() -> None:
+    codec = golden()
+    decoder = StreamDecoder(codec)
+    lengths = [decoder.push(codes_for(codec, 1)[0]).shape[1] for _ in range(10)]
+    held = decoder.n_held_frames
+    assert held <= 4  # 80 ms
+    assert lengths == [0] * held + [codec.hop] * (10 - held)
+    assert decoder.finish().shape == (1, held * codec.hop)
+
+
+def test_every_frame_of_the_reach_is_needed() -> None:
+    codec = random_codec()
+    _, _, local = codec.decoder_parts()
+    reach, middle = reach_frames(local), 20
+    x = torch.randn(1, 64, 41)
+    changed = x.clone()
+    changed[:, :, middle] += 1
+    before, after = x, changed
+    with torch.inference_mode():
+        for layer in local:
+            before, after = layer(before), layer(after)
+    differs = (before != after).view(41, codec.hop).any(dim=1).nonzero().flatten()
+    assert differs.min() >= middle - reach
+    assert differs.max() <= middle + reach
+    assert reach in (middle - differs.min(), differs.max() - middle)
+
+
+def test_nothing_at_all() -> None:
+    decoder = StreamDecoder(stereo())
+    assert decoder.push(torch.zeros(8, 0, dtype=torch.int64)).shape == (2, 0)
+    assert decoder.finish().shape == (2, 0)
+
+
+def test_the_end_comes_once() -> None:
+    decoder = StreamDecoder(golden())
+    decoder.finish()
+    with pytest.raises(AssertionError, match="finished"):
+        decoder.push(torch.zeros(4, 1, dtype=torch.int64))
