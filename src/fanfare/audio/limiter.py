@@ -21,11 +21,35 @@ def limit(samples: Samples, sample_rate_hz: int, ceiling: float) -> Samples:
     peaks = np.abs(samples).max(axis=0).astype(np.float64)  # [N]
     if peaks.max(initial=0.0) <= ceiling:
         return samples
-    half = max(1, int(WINDOW_S * sample_rate_hz) // 4)
+    half = _half_window(sample_rate_hz)
     needed = np.minimum(1.0, ceiling / np.maximum(peaks, 1e-12))
     gain = _sliding_mean(_sliding_mean(_sliding_min(needed, 2 * half), half), half)  # [N]
     limited: Samples = (samples * np.minimum(gain, needed)).astype(np.float32)
     return limited.clip(-ceiling, ceiling)  # float32's last bit
+
+
+class StreamLimiter:
+    """The same limiter for samples that come in chunks; it holds 30 ms back to look ahead."""
+
+    def __init__(self, channels: int, sample_rate_hz: int, ceiling: float) -> None:
+        self._rate_hz, self._ceiling = sample_rate_hz, ceiling
+        self._reach = 4 * _half_window(sample_rate_hz)
+        self._kept = np.zeros((channels, 0), np.float32)  # heard by the next chunk, and held back
+        self._n_before = 0  # of those kept: given out already
+
+    def push(self, samples: Samples, *, is_last: bool = False) -> Samples:
+        """Take in [C, n]; gives [C, m] that is final: with the last all that was held back."""
+        window = np.concatenate([self._kept, samples], axis=1)
+        before, n = self._n_before, window.shape[1]
+        stop = n if is_last else max(before, n - self._reach)
+        made = limit(window, self._rate_hz, self._ceiling)[:, before:stop]
+        left = max(0, stop - self._reach)
+        self._kept, self._n_before = window[:, left:], stop - left
+        return made
+
+
+def _half_window(sample_rate_hz: int) -> int:
+    return max(1, int(WINDOW_S * sample_rate_hz) // 4)
 
 
 def _sliding_min(values: npt.NDArray[np.float64], reach: int) -> npt.NDArray[np.float64]:

@@ -40,7 +40,7 @@ WARM_UP_S = 0.5
 
 def normalize(samples: Samples, sample_rate_hz: int, strategy: NormalizationStrategy) -> Samples:
     """Samples [C, N] at the level that the strategy sets."""
-    ceiling = _ratio(CEILING_DBFS)
+    ceiling = ratio(CEILING_DBFS)
     peak = float(np.abs(samples).max(initial=0.0))
     if strategy == "clip":
         return samples.clip(-ceiling, ceiling)
@@ -51,7 +51,7 @@ def normalize(samples: Samples, sample_rate_hz: int, strategy: NormalizationStra
     if strategy == "rms":
         rms = _rms(samples.mean(axis=0))
         # Opposite channels cancel in the mean: what is left of it says nothing of the power.
-        gain = _ratio(TARGET_RMS_DBFS) / max(rms, 1e-3 * peak)
+        gain = ratio(TARGET_RMS_DBFS) / max(rms, 1e-3 * peak)
         return limit((samples * gain).astype(np.float32), sample_rate_hz, 1.0)
     return _to_loudness(samples, sample_rate_hz, peak, ceiling)
 
@@ -61,22 +61,26 @@ def loudness_lufs(samples: Samples, sample_rate_hz: int) -> float:
 
     A piece shorter than a gating block (0.4 s) is measured as one block.
     """
-    powers = _block_powers(samples, sample_rate_hz, BLOCK_S)
-    powers = powers[_lufs(powers) > ABSOLUTE_GATE_LUFS]
+    loud = gated(_block_powers(samples, sample_rate_hz, BLOCK_S))
+    return float(lufs_of_power(loud.mean())) if loud.size else -np.inf
+
+
+def gated(powers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Of the powers of gating blocks, those that count for the integrated loudness."""
+    powers = powers[lufs_of_power(powers) > ABSOLUTE_GATE_LUFS]
     if not powers.size:
-        return -np.inf
-    loud = powers[_lufs(powers) > _lufs(powers.mean()) + RELATIVE_GATE_LU]
-    return float(_lufs(loud.mean()))
+        return powers
+    return powers[lufs_of_power(powers) > lufs_of_power(powers.mean()) + RELATIVE_GATE_LU]
 
 
 def momentary_lufs(samples: Samples, sample_rate_hz: int) -> npt.NDArray[np.float64]:
     """Loudness of every 0.4 s, one value each 0.1 s; silence is about -300."""
-    return _lufs(_block_powers(samples, sample_rate_hz, BLOCK_S))
+    return lufs_of_power(_block_powers(samples, sample_rate_hz, BLOCK_S))
 
 
 def short_term_lufs(samples: Samples, sample_rate_hz: int) -> npt.NDArray[np.float64]:
     """Loudness of every 3 s (EBU Tech 3341), one value each 0.1 s; silence is about -300."""
-    return _lufs(_block_powers(samples, sample_rate_hz, SHORT_TERM_S))
+    return lufs_of_power(_block_powers(samples, sample_rate_hz, SHORT_TERM_S))
 
 
 def peak_dbfs(samples: Samples) -> float:
@@ -93,7 +97,7 @@ def _to_loudness(samples: Samples, rate_hz: int, peak: float, ceiling: float) ->
     most_db = CEILING_DBFS + MAX_LIMITING_DB - 20 * float(np.log10(peak))
     for _ in range(6):
         gain_db = min(gain_db, most_db)
-        made = limit((samples * _ratio(gain_db)).astype(np.float32), rate_hz, ceiling)
+        made = limit((samples * ratio(gain_db)).astype(np.float32), rate_hz, ceiling)
         missing = TARGET_LUFS - loudness_lufs(made, rate_hz)
         if abs(missing) < LOUDNESS_TOLERANCE_LU or gain_db == most_db:
             break
@@ -107,7 +111,7 @@ def _block_powers(samples: Samples, rate_hz: int, block_s: float) -> npt.NDArray
     per_block = round(block_s / STEP_S)
     N = samples.shape[1]
     if per_block * step > N:
-        weighted = _k_weighted(samples, rate_hz)
+        weighted = k_weighted(samples, rate_hz)
         return np.array([np.square(weighted).sum() / max(N, 1)])
     energies = np.concatenate(
         [
@@ -126,12 +130,12 @@ def _weighted_pieces(samples: Samples, rate_hz: int, length: int) -> list[npt.ND
     pieces = []
     for start in range(0, samples.shape[1], length):
         before = min(start, warm_up)
-        piece = _k_weighted(samples[:, start - before : start + length], rate_hz)
+        piece = k_weighted(samples[:, start - before : start + length], rate_hz)
         pieces.append(piece[:, before:])
     return pieces
 
 
-def _k_weighted(samples: Samples, rate_hz: int) -> npt.NDArray[np.float64]:
+def k_weighted(samples: Samples, rate_hz: int) -> npt.NDArray[np.float64]:
     """K-weighting (BS.1770-4, annex 1) of [C, N], from silence before.
 
     Two biquads, whose design at any rate comes from their analogue prototypes; they are applied
@@ -158,7 +162,8 @@ def _k_weighted(samples: Samples, rate_hz: int) -> npt.NDArray[np.float64]:
     return np.fft.irfft(spectrum * shelf * high_pass, size, axis=1)[:, :N]
 
 
-def _lufs(power: npt.NDArray[np.float64] | np.float64) -> npt.NDArray[np.float64]:
+def lufs_of_power(power: npt.NDArray[np.float64] | float) -> npt.NDArray[np.float64]:
+    """The loudness of weighted power."""
     return -0.691 + 10 * np.log10(np.maximum(power, 1e-30))
 
 
@@ -166,5 +171,6 @@ def _rms(samples: npt.NDArray[np.floating]) -> float:
     return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
 
 
-def _ratio(level_db: float) -> float:
+def ratio(level_db: float) -> float:
+    """An amplitude from a level."""
     return float(10 ** (level_db / 20))
