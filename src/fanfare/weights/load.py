@@ -20,7 +20,7 @@ from fanfare.weights.diffusion import CARD as DIFFUSION_CARD
 from fanfare.weights.diffusion import FOLDER, check_fit, load_diffusion
 from fanfare.weights.own_layout import CARD, load_own
 from fanfare.weights.parts import Parts
-from fanfare.weights.registry import find
+from fanfare.weights.registry import find, identity
 from fanfare.weights.transformers_layout import load_transformers
 
 
@@ -54,7 +54,7 @@ def load_bundle(
         codec=None if codec is None else find(codec),
         diffusion=None if diffusion is None else find(diffusion),
     )
-    bundle = _load(path, parts, device, dtype)
+    bundle = _identified(_load(path, parts, device, dtype), path)
     beside = path / FOLDER  # only our own layout has one
     place = parts.diffusion or (beside if (path / CARD).is_file() and beside.is_dir() else None)
     if place is None:
@@ -69,11 +69,23 @@ def load_bundle(
     return replace(bundle, diffusion=mbd)
 
 
+def _identified(bundle: Bundle, path: Path) -> Bundle:
+    """With the name and licence that it was published under, where its files don't tell."""
+    known = identity(path)
+    return replace(bundle, name=known.name or bundle.name, licence=bundle.licence or known.licence)
+
+
+def _is_partly_fetched(folder: Path) -> bool:
+    """Whether only audiocraft's files are there, of a repository that holds both layouts."""
+    theirs = (*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin*"))
+    return not theirs and find_checkpoint(folder) is not None
+
+
 def _load(path: Path, parts: Parts, device: torch.device | str, dtype: torch.dtype) -> Bundle:
     """The checkpoint at `path`, without its diffusion weights."""
     if (path / CARD).is_file():
         return load_own(path, parts, device=device, dtype=dtype)
-    if (path / "config.json").is_file():
+    if (path / "config.json").is_file() and not _is_partly_fetched(path):
         return load_transformers(path, parts, device=device, dtype=dtype)
     if path.is_file() or find_checkpoint(path) is not None:
         return load_audiocraft(path, parts, device=device, dtype=dtype)
