@@ -304,7 +304,7 @@ def test_weights_too_large_for_float16_arent_made_infinite(tmp_path: Path, parts
     torch.save({"best_state": tensors, "xp.cfg": config}, tmp_path / "x")
     check_refused(
         partial(load, tmp_path / "x", parts, torch.float16),
-        "1 weights are too large for float16; load it as bfloat16",
+        "a weight of 1e+06 is too large for float16; load it as bfloat16",
     )
     assert load(tmp_path / "x", parts, torch.bfloat16).lm.layers[0].linear1.weight.max() > 9e5
 

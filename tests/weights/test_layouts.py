@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fanfare.engine.job import Job, Result
 from fanfare.engine.torch_engine import generate
+from fanfare.errors import CheckpointError
 from fanfare.nn.sampling import SamplingSettings
 from fanfare.weights.audiocraft_layout import load_audiocraft
 from fanfare.weights.bundle import Bundle
@@ -133,3 +134,71 @@ def test_a_codec_of_audiocrafts_as_a_part(tmp_path: Path) -> None:
     for codec in (hub, hub / "compression_state_dict.bin"):
         bundle = load_bundle(file, text_encoder=text, codec=codec)
         assert torch.equal(bundle.codec.decode(codes), expected.codec.decode(codes))
+
+
+@pytest.mark.parametrize(
+    ("other", "complaint"),
+    [
+        (Shape(text_dim=12), "a text encoder of width 12 for a language model that takes 8"),
+        (Shape(card=64), "codes per codebook 64 for a language model with 32"),
+        (Shape(sample_rate=3200), "sample rate 3200 for a language model with 1600"),
+        (Shape(codec_books=1), "a codec of 1 codebooks doesn't fit"),
+    ],
+)
+def test_parts_of_other_models_are_refused(tmp_path: Path, other: Shape, complaint: str) -> None:
+    parts = {
+        "text_encoder": write_text_folder(tmp_path / "t5", other),
+        "codec": write_codec_folder(tmp_path / "codec", other),
+    }
+    for checkpoint in (
+        write_export(tmp_path / "trained_model.tar", Shape()),
+        write_transformers(tmp_path / "hf", Shape()),
+    ):
+        with pytest.raises(CheckpointError, match=complaint):
+            load_bundle(checkpoint, **parts)
+
+
+def test_another_frame_rate(tmp_path: Path) -> None:
+    """audiocraft's settings don't hold it; transformers' do, by way of their own codec."""
+    other = Shape(ratios=(5, 4))
+    codec = write_codec_folder(tmp_path / "codec", other)
+    text = write_text_folder(tmp_path / "t5", Shape())
+    export = write_export(tmp_path / "trained_model.tar", Shape())
+    assert load_bundle(export, text_encoder=text, codec=codec).config.frame_rate_hz == 80
+    folder = write_transformers(tmp_path / "hf", Shape())
+    with pytest.raises(CheckpointError, match="frame rate 80 for a language model with 200"):
+        load_bundle(folder, codec=codec)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "complaint"),
+    [
+        ("conditioners.description.t5.finetune", True, "finetune = True isn't supported"),
+        ("fuser.sum", ["description"], "fuser.sum = "),
+        ("compression_model_n_q", 4, "compression_model_n_q = 4 isn't supported; it must be 2"),
+        ("interleave_stereo_codebooks.per_timestep", True, "loaded"),  # of no account in mono
+        ("compression_model_n_q", 2, "loaded"),
+        ("transformer_lm.positional_scale", 0.5, "positional_scale = 0.5"),
+        ("transformer_lm.q_modeling", "flat", "loaded"),  # only the first release read it
+        ("codebooks_pattern.modeling", None, "loaded"),
+        ("lm_model", "transformer_lm_magnet", "lm_model = 'transformer_lm_magnet'"),
+    ],
+)
+def test_settings(tmp_path: Path, path: str, value: object, complaint: str) -> None:
+    config = training_config(Shape())
+    *parents, last = path.split(".")
+    place = config
+    for key in parents:
+        place = place[key]
+    place[last] = value
+    values = {"best_state": language_model(Shape()), "xp.cfg": yaml.safe_dump(config)}
+    torch.save(values, tmp_path / "x")
+    parts = {
+        "text_encoder": write_text_folder(tmp_path / "t5", Shape()),
+        "codec": write_codec_folder(tmp_path / "codec", Shape()),
+    }
+    if complaint == "loaded":
+        assert load_bundle(tmp_path / "x", **parts).config.delays == (0, 1)
+    else:
+        with pytest.raises(CheckpointError, match=complaint):
+            load_bundle(tmp_path / "x", **parts)

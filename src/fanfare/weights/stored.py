@@ -20,6 +20,8 @@ from fanfare.errors import CheckpointError
 CHUNK = 4 * 1024 * 1024
 """Elements that are read at once when they are converted."""
 
+FLOAT16_MAX = 65504.0
+
 MAX_SHARED = 2
 """How often the bytes of a file may be used: tensors that are tied are there once, used twice."""
 
@@ -98,11 +100,11 @@ class StoredTensor:
 def _convert(source: Tensor, target: Tensor, file: Path) -> None:
     """Copy into another type; to float16 only what it can hold."""
     target.copy_(source)
-    if target.dtype == torch.float16 and source.dtype != torch.float16:
-        overflown = target.isinf().sum().item() - source.isinf().sum().item()
-        if overflown:
+    if target.dtype == torch.float16 and source.dtype != torch.float16 and source.numel():
+        largest = max(-float(source.min()), float(source.max()))
+        if largest > FLOAT16_MAX:
             raise CheckpointError(
-                f"{file}: {overflown} weights are too large for float16;"
+                f"{file}: a weight of {largest:.3g} is too large for float16;"
                 " load it as bfloat16 or float32"
             )
 

@@ -191,7 +191,7 @@ def fill(
         CheckpointError: a tensor is missing, unknown, of another shape, or not of real numbers.
     """
     empty = module.state_dict()
-    wanted = {name: _theirs(name, renames) for name in empty if not matches(tied, name)}
+    wanted = {name: original_names(name, renames) for name in empty if not matches(tied, name)}
     used = {theirs for row in wanted.values() for theirs in row}
     missing = sorted(used - set(source))
     unknown = sorted(name for name in set(source) - used if not matches(ignored, name))
@@ -296,7 +296,8 @@ def matches(pattern: str | None, name: str) -> bool:
     return pattern is not None and re.fullmatch(pattern, name) is not None
 
 
-def _theirs(ours: str, renames: Sequence[Rename]) -> tuple[str, ...]:
+def original_names(ours: str, renames: Sequence[Rename]) -> tuple[str, ...]:
+    """The tensors of a file, stacked along the first axis, that make up a weight of our module."""
     for rename in renames:
         match = re.fullmatch(rename.ours, ours)
         if match:
