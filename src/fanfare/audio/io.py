@@ -222,7 +222,7 @@ def encode(samples: Samples, sample_rate_hz: int, file_format: FileFormat, bits:
     options: dict[str, object]
     data: npt.NDArray[Any]
     if file_format in ("wav", "flac"):
-        options, data = {"subtype": f"PCM_{bits}"}, _quantised(samples, bits)
+        options, data = {"subtype": f"PCM_{bits}"}, quantised(samples, bits)
     elif file_format == "mp3":
         options = {
             "subtype": "MPEG_LAYER_III", "bitrate_mode": "CONSTANT", "compression_level": 0.0,
@@ -241,7 +241,7 @@ def encode(samples: Samples, sample_rate_hz: int, file_format: FileFormat, bits:
     return buffer.getvalue()
 
 
-def _quantised(samples: Samples, bits: int) -> npt.NDArray[np.int16] | npt.NDArray[np.int32]:
+def quantised(samples: Samples, bits: int) -> npt.NDArray[np.int16] | npt.NDArray[np.int32]:
     """Nearest integers at full scale 2^(bits-1), saturated; 24 bits sit in an int32's upper end."""
     full = 1 << (bits - 1)
     values = np.clip(np.rint(samples.astype(np.float64) * full), -full, full - 1)
