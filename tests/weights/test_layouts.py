@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from fanfare.weights.audiocraft_layout import load_audiocraft
 from fanfare.weights.bundle import Bundle
 from fanfare.weights.load import load_bundle
 from fanfare.weights.parts import Parts
+from fanfare.weights.stored import StoredTensor
 from layouts import (
     Shape,
     language_model,
@@ -122,6 +124,27 @@ def test_a_training_gives_its_best_weights_by_any_name(tmp_path: Path, legacy: b
     bundle = load_audiocraft(tmp_path / "young.th", parts, device="cpu", dtype=torch.float32)
     name = "transformer.layers.0.linear1.weight"
     assert torch.equal(bundle.lm.layers[0].linear1.weight, last[name])
+
+
+def test_of_a_training_only_the_weights_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_training(tmp_path / "checkpoint.th", Shape())
+    parts = Parts(
+        write_text_folder(tmp_path / "t5", Shape()), write_codec_folder(tmp_path / "codec", Shape())
+    )
+    n_read = 0
+    read = StoredTensor._read
+
+    def counted(self: StoredTensor, source: IO[bytes], part: Tensor) -> None:
+        nonlocal n_read
+        n_read += part.nbytes if self.file == file else 0
+        read(self, source, part)
+
+    monkeypatch.setattr(StoredTensor, "_read", counted)
+    load_audiocraft(file, parts, device="cpu", dtype=torch.float32)
+    assert n_read == sum(tensor.nbytes for tensor in language_model(Shape()).values())
+    assert n_read < file.stat().st_size / 4
 
 
 def test_a_codec_of_audiocrafts_as_a_part(tmp_path: Path) -> None:
