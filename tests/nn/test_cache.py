@@ -1,4 +1,4 @@
-"""Running over a cache, in whatever pieces, equals running the whole at once."""
+"""Running over a cache, step by step, equals running the whole at once."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from fanfare.nn.cache import MaskedStep, Memory
 from fanfare.nn.config import LmConfig
 from fanfare.nn.lm import LanguageModel
 
@@ -33,38 +34,99 @@ def random_tokens(n_rows: int) -> Tensor:
     return torch.randint(17, (n_rows, 2, S), generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("pieces", [[1] * S, [10] + [1] * 30, [S], [7, 5, 1, 1, 20, 6]])
+def logits_of(lm: LanguageModel, tokens: Tensor, memory: Memory) -> Tensor:
+    """[rows given, K, S, card] of steps [rows, K, S] on top of `memory`."""
+    stream = lm.extend(lm.embed(tokens, None, None), memory)
+    return lm.read_out(stream)[: tokens.shape[0]]
+
+
+@pytest.mark.parametrize("n_prefill", [1, 3, 10, S])
 @pytest.mark.parametrize("config", CASES.values(), ids=CASES.keys())
 @torch.inference_mode()
-def test_cached_equals_full(config: LmConfig, pieces: list[int]) -> None:
+def test_cached_equals_full(config: LmConfig, n_prefill: int) -> None:
     lm, tokens = build(config), random_tokens(2)
-    cross = torch.randn(2, 3, 32) if config.text_dim else None
-    mask = torch.tensor([[True, True, False], [True, True, True]]) if config.text_dim else None
-    full = lm(tokens, cross, mask)
-    cache = lm.new_cache(S, max(pieces), [0, 0], cross, mask)
-    logits = [
-        lm.read_out(lm.extend(lm.embed(piece, None, None), cache))
-        for piece in tokens.split(pieces, dim=-1)
-    ]
-    torch.testing.assert_close(torch.cat(logits, dim=2), full, atol=1e-5, rtol=1e-4)
+    texts = [torch.randn(n, 32) for n in (3, 1)] if config.text_dim else [None, None]
+    cache = lm.new_cache(2)
+    pieces = []
+    for row, text in enumerate(texts):
+        cache.begin(row, None if text is None else lm.project_text(text))
+        pieces.append(
+            logits_of(lm, tokens[row, None, :, :n_prefill], cache.prefill(row, n_prefill))
+        )
+    steps = [logits_of(lm, tokens[:, :, i, None], cache.step([0, 1])) for i in range(n_prefill, S)]
+    cached = torch.cat([torch.cat(pieces), *steps], dim=2)
+    for row, text in enumerate(texts):
+        full = lm(tokens[row, None], None if text is None else text[None])
+        torch.testing.assert_close(cached[row, None], full, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("config", CASES.values(), ids=CASES.keys())
 @torch.inference_mode()
-def test_padding_on_the_left_changes_nothing(config: LmConfig) -> None:
-    lm, tokens = build(config), random_tokens(2)
-    pads = [0, 6]
-    tokens[1] = tokens[1].roll(6, dims=-1)
-    cache = lm.new_cache(S, 10, pads)
-    logits = [
-        lm.read_out(lm.extend(lm.embed(piece, None, None), cache))
-        for piece in tokens.split([10] + [1] * 30, dim=-1)
-    ]
-    padded = torch.cat(logits, dim=2)
-    torch.testing.assert_close(padded[:1], lm(tokens[:1]), atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(padded[1:, :, 6:], lm(tokens[1:, :, 6:]), atol=1e-5, rtol=1e-4)
+def test_a_row_is_bitwise_the_same_whoever_is_beside_it(config: LmConfig) -> None:
+    lm, tokens = build(config), random_tokens(5)
+    ahead = [0, 6, 2, 6, 6]  # rows of different length, neighbours of equal length among them
+
+    def run(rows: list[int]) -> dict[int, list[Tensor]]:
+        cache = lm.new_cache(5)
+        made: dict[int, list[Tensor]] = {row: [] for row in rows}
+        for row in rows:
+            text = torch.randn(1 + row % 3, 32, generator=torch.Generator().manual_seed(row))
+            cache.begin(row, lm.project_text(text) if config.text_dim else None)
+            logits_of(
+                lm, tokens[row, None, :, : 1 + ahead[row]], cache.prefill(row, 1 + ahead[row])
+            )
+        for i in range(20):
+            given = torch.stack([tokens[row, :, 1 + ahead[row] + i, None] for row in rows])
+            for row, logits in zip(rows, logits_of(lm, given, cache.step(rows)), strict=True):
+                made[row].append(logits)
+        return made
+
+    together = run([0, 1, 2, 3, 4])
+    for rows in ([0], [1], [3, 4], [0, 2, 3]):
+        for row, made in run(rows).items():
+            assert all(torch.equal(a, b) for a, b in zip(made, together[row], strict=True)), row
 
 
+@pytest.mark.parametrize("config", CASES.values(), ids=CASES.keys())
+@torch.inference_mode()
+def test_masked_steps_equal_plain_ones_and_leave_waiting_rows_alone(config: LmConfig) -> None:
+    lm, tokens = build(config), random_tokens(3)
+    plain, masked = lm.new_cache(3), lm.new_cache(4)
+    n_prefill, n_text = [5, 1, 9], [2, 1, 3]
+    lengths, text_lengths = torch.tensor([*n_prefill, 0]), torch.tensor([*n_text, 1])
+    for cache in (plain, masked):
+        cache.reserve(S)
+        for row in range(3):
+            text = torch.ones(n_text[row], 32) if config.text_dim else None
+            cache.begin(row, None if text is None else lm.project_text(text))
+            logits_of(
+                lm, tokens[row, None, :, : n_prefill[row]], cache.prefill(row, n_prefill[row])
+            )
+    for i in range(25):
+        rows = [0, 2] if i == 7 else [0, 1, 2]
+        now = torch.stack([tokens[row, :, int(lengths[row]), None] for row in range(3)])
+        theirs = logits_of(lm, now[rows], plain.step(rows))
+        memory = MaskedStep(masked, lengths, text_lengths, masked.n_slots)
+        ours = logits_of(lm, torch.cat([now, now[:1]]), memory)[rows]
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+        lengths[rows] += 1
+
+
+@torch.inference_mode()
 def test_a_window_bounds_the_memory() -> None:
-    cache = build(CASES["rope window"]).new_cache(100_000, 3, [0])
-    assert cache.n_slots == 3 + 4 * 4
+    lm = build(CASES["rope window"])
+    cache = lm.new_cache(1)
+    cache.begin(0, None)
+    logits_of(lm, random_tokens(1), cache.prefill(0, S))
+    for _ in range(200):
+        logits_of(lm, random_tokens(1)[:, :, :1], cache.step([0]))
+    assert cache.n_slots == 4
+
+
+def test_memory_grows_by_need() -> None:
+    cache = build(CASES["rope"]).new_cache(2)
+    sizes = []
+    for n_steps in (1, 64, 65, 97, 500):
+        cache.reserve(n_steps)
+        sizes.append(cache.n_slots)
+    assert sizes == [64, 64, 96, 128, 512]
