@@ -24,6 +24,7 @@ class Job:
         prompt: codes to continue, int64 [K, P] with P < T; None = start from nothing.
         later: conditions and null of every further window of a long piece (see `windows`);
             empty = those of the first.
+        report_every: frames after which what is complete is reported as `Frames`; None = never.
         cancelled: set from any thread to stop the job before its next step.
     """
 
@@ -34,10 +35,12 @@ class Job:
     seed: int
     prompt: Tensor | None = None
     later: tuple[tuple[Conditions, Conditions | None], ...] = ()
+    report_every: int | None = None
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         assert 0 <= self.n_prompt_frames < self.n_frames, (self.n_prompt_frames, self.n_frames)
+        assert self.report_every is None or self.report_every > 0, self.report_every
 
     @property
     def n_prompt_frames(self) -> int:
@@ -56,6 +59,27 @@ class Progress:
 
     step: int
     n_steps: int
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """Frames of job `index` that are complete, from frame `start` on: codes int64 [K, n].
+
+    They come in order and each once, the prompt's included; all of them together are the piece.
+    The codes are on the model's device.
+    """
+
+    index: int
+    start: int
+    codes: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """The last event of job `index`: its codes int64 [K, T], None where it was cancelled."""
+
+    index: int
+    codes: Tensor | None
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,117 +1,275 @@
-"""KvCache: what a batch of sequences has been through so far, in static buffers.
+"""KvCache: what rows of sequences have been through so far, each row of its own length.
 
 R rows, S new steps, N slots, H heads, D width, L text length.
 
-Rows of different length start with padding slots ("pads") on the left, so that all rows
-generate in step; a pad sees itself only and is seen by nobody.
+The cache is static buffers, each row filled from its first slot on. With a window of W steps a row
+is a ring of W slots, for rotated keys don't care about order, and memory stays flat for any length.
+
+A call of the model sees the cache through a `Memory`. In float32 on a CPU what a row computes is
+bitwise the same whoever computes beside it: rows attend one by one over slots of their own, never
+over padding, and matrices multiply whole quads of rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from fanfare.nn.config import LmConfig
-from fanfare.nn.transformer import LayerCache, Span, Visibility, causal_mask
+from fanfare.nn.transformer import causal_attention
 
-WINDOWS_HELD = 4
-"""Slots kept for a model with a window, in windows: old ones are dropped every third window."""
+MIN_SLOTS = 64
+QUAD = 4
+"""Matrix products of fewer rows than this, or of a rest of them on some thread, use other kernels
+(measured with MKL for 1 to 64 rows on 1 and 2 threads), so there are never fewer. Two more rows
+cost little where reading the weights is what takes the time."""
+
+
+def bucket(n: int) -> int:
+    """The smallest of 64, 96, 128, 192, 256, 384 … that holds `n`."""
+    size = MIN_SLOTS
+    while size < n:
+        size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3
+    return size
+
+
+class Memory(Protocol):
+    """What `LanguageModel.extend` runs on: some rows of a cache, and what they do next."""
+
+    positions: Tensor  # int64 [S], or [R, S] where rows differ; idle rows included
+    n_idle: int  # rows computed beside those given
+    has_text: bool
+
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Take in keys and values of new steps; what the queries find: all [R, H, S, D/H]."""
+        ...
+
+    def look(self, layer: int, q: Tensor) -> Tensor:
+        """What queries [R, H, S, D/H] find in the text."""
+        ...
 
 
 @dataclass
+class LayerCache:
+    """Keys and values of one layer: static buffers, written in place."""
+
+    keys: Tensor  # [R, H, N, D/H]
+    values: Tensor  # [R, H, N, D/H]
+    text_keys: Tensor  # [R, H, L, D/H]
+    text_values: Tensor  # [R, H, L, D/H]
+
+
 class KvCache:
-    """Keys and values of every layer, and where the next step goes.
+    """Buffers of every layer that grow by need, and how far each row has come.
 
     Attributes:
         layers: one entry per layer.
-        n_slots: N, slots per buffer.
-        past_context: the model's window, in steps.
-        pads: padding slots of each row, int64 [R]; None = no row has any.
-        max_pad: the largest of `pads`.
-        cross_mask: bool [R, 1, 1, L], which parts of the text count; None = all of it.
-        n_seen: steps so far, pads included; the next step's position.
-        n_held: slots in use; fewer than `n_seen` once the window has dropped old steps.
+        lengths: steps so far of each row; the next step's position.
+        text_lengths: of each row; 0 = none.
     """
 
-    layers: list[LayerCache]
-    n_slots: int
-    past_context: int | None
-    pads: Tensor | None
-    max_pad: int
-    cross_mask: Tensor | None = None
-    n_seen: int = 0
-    n_held: int = 0
+    def __init__(
+        self, config: LmConfig, n_rows: int, *, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        self.config = config
+        self.past_context = config.past_context
+        self.has_text = config.text_fusion == "cross"
+        self.lengths = [0] * n_rows
+        self.text_lengths = [0] * n_rows
+        empty = torch.zeros(n_rows, config.n_heads, 0, config.head_dim, dtype=dtype, device=device)
+        self.layers = [LayerCache(empty, empty, empty, empty) for _ in range(config.n_layers)]
 
-    @classmethod
-    def allocate(
-        cls,
-        config: LmConfig,
-        n_steps: int,
-        n_prefill: int,
-        pads: Sequence[int],
-        *,
-        dtype: torch.dtype,
-        device: torch.device,
-    ) -> KvCache:
-        """Room for `n_steps` steps per row, the first `n_prefill` of which come at once."""
-        n_slots = n_steps
-        if config.past_context is not None:
-            n_slots = min(n_steps, n_prefill + WINDOWS_HELD * config.past_context)
-        shape = (len(pads), config.n_heads, n_slots, config.head_dim)
-        layers = [
-            LayerCache(
-                torch.zeros(shape, dtype=dtype, device=device),
-                torch.zeros(shape, dtype=dtype, device=device),
-            )
-            for _ in range(config.n_layers)
-        ]
-        max_pad = max(pads)
-        lengths = torch.tensor(pads, device=device) if max_pad else None
-        return cls(layers, n_slots, config.past_context, lengths, max_pad)
+    @property
+    def device(self) -> torch.device:
+        """Where the buffers are."""
+        return self.layers[0].keys.device
 
-    def advance(self, n_new: int) -> tuple[Span, Tensor]:
-        """Take in `n_new` steps: their slots, and their positions [S], or [R, S] with pads."""
-        if self.n_held + n_new > self.n_slots:
-            self._drop_old()
-        start, stop = self.n_held, self.n_held + n_new
-        assert stop <= self.n_slots, (stop, self.n_slots)
-        first_seen = 0 if self.past_context is None else max(0, start - self.past_context + 1)
-        device = self.layers[0].keys.device
-        positions = torch.arange(self.n_seen, self.n_seen + n_new, device=device)
-        if self.pads is not None:
-            positions = positions - self.pads[:, None]
-        self.n_held, self.n_seen = stop, self.n_seen + n_new
-        return Span(start, stop, first_seen), positions
+    @property
+    def n_slots(self) -> int:
+        """N, slots per row."""
+        return self.layers[0].keys.shape[2]
 
-    def visibility(self, span: Span) -> Visibility:
-        """Who sees whom among the slots of `span`, just taken in."""
-        n_new, n_visible = span.stop - span.start, span.stop - span.first_seen
-        first_step = self.n_seen - n_visible  # the step that the first visible slot holds
-        has_pads = self.max_pad > first_step
-        device = self.layers[0].keys.device
-        if n_new == 1:
-            if not has_pads:
-                return Visibility()
-            mask = torch.ones(1, n_visible, dtype=torch.bool, device=device)
-        elif not has_pads and n_visible == n_new and n_new <= (self.past_context or n_new):
-            return Visibility(is_causal=True)
-        else:
-            mask = causal_mask(n_new, n_visible, self.past_context, device=device)  # [S, N seen]
-        if has_pads:
-            assert self.pads is not None
-            step = torch.arange(first_step, self.n_seen, device=device)
-            itself = step == step[-n_new:, None]  # a row without any visible key would be NaN
-            mask = (mask & (step >= self.pads[:, None])[:, None, None]) | itself
-        return Visibility(mask)
+    @property
+    def n_text_slots(self) -> int:
+        """L, room for the text of each row."""
+        return self.layers[0].text_keys.shape[2]
 
-    def _drop_old(self) -> None:
-        """Move the last window to the front; what lies before it is never seen again."""
-        assert self.past_context is not None, (self.n_held, self.n_slots)
-        kept = min(self.past_context - 1, self.n_held)
+    def reserve(self, n_steps: int) -> bool:
+        """Make room for rows of `n_steps` steps; whether that took new buffers."""
+        need = bucket(n_steps)
+        if self.past_context is not None:
+            need = min(need, self.past_context)
+        if need <= self.n_slots:
+            return False
         for layer in self.layers:
-            for buffer in (layer.keys, layer.values):
-                buffer[:, :, :kept] = buffer[:, :, self.n_held - kept : self.n_held].clone()
-        self.n_held = kept
+            layer.keys = _grown(layer.keys, need)
+            layer.values = _grown(layer.values, need)
+        return True
+
+    def slot(self, position: int) -> int:
+        """Where the step at `position` is kept."""
+        return position if self.past_context is None else position % self.past_context
+
+    def begin(self, row: int, text: Sequence[tuple[Tensor, Tensor]] | None) -> bool:
+        """Start `row` anew, with every layer's keys and values of its text, each [H, L, D/H].
+
+        Returns whether that took new buffers.
+        """
+        assert (text is not None) == self.has_text, "a model with cross-attention takes a text"
+        self.lengths[row] = 0
+        if text is None:
+            return False
+        n_text = text[0][0].shape[1]
+        self.text_lengths[row] = n_text
+        grows = n_text > self.n_text_slots
+        for layer, (k, v) in zip(self.layers, text, strict=True):
+            if grows:
+                layer.text_keys = _grown(layer.text_keys, bucket(n_text))
+                layer.text_values = _grown(layer.text_values, bucket(n_text))
+            layer.text_keys[row, :, :n_text] = k
+            layer.text_values[row, :, :n_text] = v
+        return grows
+
+    def prefill(self, row: int, n_new: int) -> Memory:
+        """A row's first `n_new` steps, all at once."""
+        assert self.lengths[row] == 0, (row, self.lengths)
+        self.reserve(n_new)
+        self.lengths[row] = n_new
+        return _Prefill(self, row, n_new)
+
+    def step(self, rows: Sequence[int]) -> Memory:
+        """One more step of each of `rows`."""
+        self.reserve(max(self.lengths[row] for row in rows) + 1)
+        memory = _Step(self, rows)
+        for row in rows:
+            self.lengths[row] += 1
+        return memory
+
+
+def _grown(buffer: Tensor, n_slots: int) -> Tensor:
+    """A buffer [R, H, N, D/H] with more slots."""
+    R, H, N, width = buffer.shape
+    larger = buffer.new_zeros(R, H, n_slots, width)
+    larger[:, :, :N] = buffer
+    return larger
+
+
+class _Prefill:
+    """The first steps of one row: they attend to each other, and the latest are kept."""
+
+    n_idle = 0
+
+    def __init__(self, cache: KvCache, row: int, n_new: int) -> None:
+        self.cache, self.row = cache, row
+        self.has_text = cache.has_text
+        self.positions = torch.arange(n_new, device=cache.device)
+        self.n_kept = min(n_new, cache.past_context or n_new)
+        self.slots: slice | Tensor = slice(0, n_new)
+        if self.n_kept < n_new:
+            self.slots = self.positions[-self.n_kept :] % self.n_kept
+
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """See `Memory`: all [1, H, S, D/H]."""
+        kept = self.cache.layers[layer]
+        kept.keys[self.row, :, self.slots] = k[0, :, -self.n_kept :]
+        kept.values[self.row, :, self.slots] = v[0, :, -self.n_kept :]
+        return causal_attention(q, k, v, self.cache.past_context)
+
+    def look(self, layer: int, q: Tensor) -> Tensor:
+        """See `Memory`."""
+        kept, n_text = self.cache.layers[layer], self.cache.text_lengths[self.row]
+        at = slice(self.row, self.row + 1)
+        return F.scaled_dot_product_attention(
+            q, kept.text_keys[at, :, :n_text], kept.text_values[at, :, :n_text]
+        )
+
+
+class _Step:
+    """One step of some rows, row by row.
+
+    A call for several rows would divide their heads among threads as many as there are rows, and
+    which thread computes a head shows in its last bits.
+    """
+
+    def __init__(self, cache: KvCache, rows: Sequence[int]) -> None:
+        self.cache, self.rows = cache, rows
+        self.has_text = cache.has_text
+        self.n_idle = -len(rows) % QUAD
+        lengths = [cache.lengths[row] for row in rows]
+        self.positions = torch.tensor(lengths + [0] * self.n_idle, device=cache.device)[:, None]
+        self.slots = [cache.slot(length) for length in lengths]
+        # A full ring is seen whole.
+        self.n_seen = [min(length + 1, cache.n_slots) for length in lengths]
+
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """See `Memory`: all [R, H, 1, D/H]."""
+        kept = self.cache.layers[layer]
+        mixed = torch.zeros_like(q)
+        for i, (row, slot, n) in enumerate(zip(self.rows, self.slots, self.n_seen, strict=True)):
+            keys, values = kept.keys[row], kept.values[row]  # [H, N, D/H]
+            keys[:, slot] = k[i, :, 0]
+            values[:, slot] = v[i, :, 0]
+            mixed[i] = F.scaled_dot_product_attention(
+                q[i, None], keys[None, :, :n], values[None, :, :n]
+            )[0]
+        return mixed
+
+    def look(self, layer: int, q: Tensor) -> Tensor:
+        """See `Memory`."""
+        kept = self.cache.layers[layer]
+        mixed = torch.zeros_like(q)
+        for i, row in enumerate(self.rows):
+            n = self.cache.text_lengths[row]
+            values = kept.text_values[row, None, :, :n]
+            if n > 1:  # of a single key its value is all there is
+                keys = kept.text_keys[row, None, :, :n]
+                values = F.scaled_dot_product_attention(q[i, None], keys, values)
+            mixed[i] = values[0]
+        return mixed
+
+
+class MaskedStep:
+    """One step of the first rows of a cache, written with tensors only, so that it can be replayed.
+
+    A row that isn't in use, or waits, is computed, too: it writes where its own next step will
+    write again.
+    """
+
+    n_idle = 0
+
+    def __init__(self, cache: KvCache, lengths: Tensor, text_lengths: Tensor, n_slots: int) -> None:
+        """Rows of `lengths` [R] with texts of `text_lengths` [R], attending over `n_slots`."""
+        assert n_slots <= cache.n_slots, (n_slots, cache.n_slots)
+        self.cache, self.n_slots = cache, n_slots
+        self.has_text = cache.has_text
+        self.rows = torch.arange(lengths.shape[0], device=lengths.device)
+        self.positions = lengths[:, None]  # [R, 1]
+        self.slots = lengths if cache.past_context is None else lengths % cache.past_context
+        slots = torch.arange(n_slots, device=lengths.device)
+        self.seen = (slots <= self.positions)[:, None, None]  # [R, 1, 1, N]
+        text_slots = torch.arange(cache.n_text_slots, device=lengths.device)
+        self.heard = (text_slots < text_lengths[:, None])[:, None, None]  # [R, 1, 1, L]
+
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """See `Memory`: all [R, H, 1, D/H]."""
+        kept, R = self.cache.layers[layer], q.shape[0]
+        kept.keys[self.rows, :, self.slots] = k[:, :, 0]
+        kept.values[self.rows, :, self.slots] = v[:, :, 0]
+        return F.scaled_dot_product_attention(
+            q,
+            kept.keys[:R, :, : self.n_slots],
+            kept.values[:R, :, : self.n_slots],
+            attn_mask=self.seen,
+        )
+
+    def look(self, layer: int, q: Tensor) -> Tensor:
+        """See `Memory`."""
+        kept, R = self.cache.layers[layer], q.shape[0]
+        return F.scaled_dot_product_attention(
+            q, kept.text_keys[:R], kept.text_values[:R], attn_mask=self.heard
+        )

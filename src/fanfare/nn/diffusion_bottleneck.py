@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fanfare.nn.transformer import CrossAttention, sin_embedding
+from fanfare.nn.transformer import CrossAttention, attention_to, sin_embedding
 
 N_HEADS = 8
 N_LAYERS = 6
@@ -105,17 +105,17 @@ class PostNormLayer(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor | None, frames: int) -> None:
         """Change `x` [B, T, C] in place; `condition` is [B, L, C]."""
-        kv = self.self_attn.project(x)
+        every = attention_to(self.self_attn.project(x))
         cross = None
         if self.cross_attn is not None:
             assert condition is not None
-            cross = self.cross_attn.project(condition)
+            cross = attention_to(self.cross_attn.project(condition))
         for start in range(0, x.shape[1], frames):
             piece = x[:, start : start + frames]
-            y = self.norm1(piece + self.self_attn(piece, kv, None))
+            y = self.norm1(piece + self.self_attn(piece, every))
             if cross is not None:
                 assert self.cross_attn is not None
                 assert self.norm_cross is not None
                 # Asked by the layer's input, not by `y`: so the published code does.
-                y = self.norm_cross(y + self.cross_attn(piece, cross, None))
+                y = self.norm_cross(y + self.cross_attn(piece, cross))
             piece.copy_(self.norm2(y + self.linear2(F.relu(self.linear1(y)))))

@@ -6,13 +6,14 @@ B batch, K codebooks, S delayed steps, D width, L text length, P prefix length, 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fanfare.nn.cache import KvCache
+from fanfare.nn.cache import KvCache, Memory
 from fanfare.nn.conditioning import Conditions, PlanEncoder
 from fanfare.nn.config import LmConfig
 from fanfare.nn.melody import fit_length, silent_chroma
@@ -20,8 +21,8 @@ from fanfare.nn.transformer import (
     Layer,
     Norm,
     Rotation,
-    Visibility,
-    causal_mask,
+    attention_to,
+    causal_attention,
     rope_rotation,
     sin_embedding,
 )
@@ -117,56 +118,42 @@ class LanguageModel(nn.Module):
         elif position_offset:
             positions = positions + position_offset
         x, rotation = self._place(x, positions)
-        window = self.config.past_context
-        if window is None or n_all <= window:
-            seen = Visibility(is_causal=True)
-        else:
-            seen = Visibility(causal_mask(n_all, n_all, window, device=x.device))
-        attend = None if cross_mask is None else cross_mask[:, None, None]  # [B, 1, 1, L]
+        attend = partial(causal_attention, past_context=self.config.past_context)
+        counts = None if cross_mask is None else cross_mask[:, None, None]  # [B, 1, 1, L]
         for layer in self.layers:
             assert isinstance(layer, Layer)
-            kv = None if cross is None else layer.project(cross)
-            x = layer(x, seen, rotation, kv, attend)
+            look = None
+            if cross is not None:
+                look = attention_to(layer.project(cross), counts)
+            x = layer(x, attend, rotation, look)
         return self.read_out(x[:, n_all - tokens.shape[2] :])
 
-    def new_cache(
-        self,
-        n_steps: int,
-        n_prefill: int,
-        pads: Sequence[int],
-        cross: Tensor | None = None,
-        cross_mask: Tensor | None = None,
-    ) -> KvCache:
-        """A cache for `extend`, with one row per entry of `pads`.
+    def new_cache(self, n_rows: int) -> KvCache:
+        """An empty cache of `n_rows` rows for `extend`."""
+        return KvCache(self.config, n_rows, dtype=self.dtype, device=self.device)
 
-        Args:
-            n_steps: steps that it will take in, prefix and pads included.
-            n_prefill: how many of them the first call brings.
-            pads: padding steps at the start of each row.
-            cross: text for cross-attention [R, L, D], already projected.
-            cross_mask: bool [R, L], True where `cross` counts; at least once per row.
-        """
-        cache = KvCache.allocate(
-            self.config, n_steps, n_prefill, pads, dtype=self.dtype, device=self.device
-        )
-        if cross is not None:
-            for layer, memory in zip(self.layers, cache.layers, strict=True):
-                assert isinstance(layer, Layer)
-                memory.cross = layer.project(cross)
-            cache.cross_mask = None if cross_mask is None else cross_mask[:, None, None]
-        return cache
+    def project_text(self, cross: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """A text [L, D] as every layer's keys and values, each [H, L, D/H]."""
+        projected = []
+        for layer in self.layers:
+            assert isinstance(layer, Layer)
+            k, v = layer.project(cross[None])
+            projected.append((k[0], v[0]))
+        return projected
 
-    def extend(self, x: Tensor, cache: KvCache) -> Tensor:
-        """Run embedded steps [R, S, D] on top of what `cache` holds.
+    def extend(self, x: Tensor, memory: Memory) -> Tensor:
+        """Run embedded steps [R, S, D] on top of what `memory` holds.
 
         Returns:
-            The residual stream, float32 [R, S, D].
+            The residual stream, float32 [R, S, D], with the memory's idle rows after those given:
+            what is read out of it together is independent of how many they are.
         """
-        span, positions = cache.advance(x.shape[1])
-        seen = cache.visibility(span)
-        x, rotation = self._place(x, positions)
-        for layer, memory in zip(self.layers, cache.layers, strict=True):
-            x = layer(x, seen, rotation, memory.cross, cache.cross_mask, memory, span)
+        if memory.n_idle:
+            x = F.pad(x, (0, 0, 0, 0, 0, memory.n_idle))
+        x, rotation = self._place(x, memory.positions)
+        for i, layer in enumerate(self.layers):
+            look = partial(memory.look, i) if memory.has_text else None
+            x = layer(x, partial(memory.attend, i), rotation, look)
         return x
 
     def _place(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Rotation | None]:

@@ -9,7 +9,8 @@ does fit, for so the published models were trained. Matrices and attention are o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -19,30 +20,30 @@ Rotation = tuple[Tensor, Tensor]
 """Cosines and sines, each [S, D/H/2], or [B, 1, S, D/H/2] where rows differ in position."""
 
 
-@dataclass
-class LayerCache:
-    """Keys and values of one layer: static buffers, written in place."""
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""What self-attention's queries find: [B, H, S, D/H] from those, keys and values of that shape."""
 
-    keys: Tensor  # [B, H, N, D/H]
-    values: Tensor  # [B, H, N, D/H]
-    cross: tuple[Tensor, Tensor] | None = None  # each [B, H, L, D/H]
+Look = Callable[[Tensor], Tensor]
+"""What cross-attention's queries [B, H, S, D/H] find in the condition, of the same shape."""
 
 
-@dataclass(frozen=True)
-class Span:
-    """Which part of the cache a call writes, and which it looks at: half-open, in slots."""
-
-    start: int
-    stop: int
-    first_seen: int = 0
+def attention_to(kv: tuple[Tensor, Tensor], counts: Tensor | None = None) -> Look:
+    """Attention to keys and values [B, H, L, D/H]; `counts` is bool [B, 1, 1, L], None = all."""
+    return partial(F.scaled_dot_product_attention, key=kv[0], value=kv[1], attn_mask=counts)
 
 
-@dataclass(frozen=True)
-class Visibility:
-    """Who sees whom in self-attention: a mask (True = sees), or plainly every earlier step."""
+def causal_attention(q: Tensor, k: Tensor, v: Tensor, past_context: int | None) -> Tensor:
+    """Whole sequences [B, H, S, D/H] attend to themselves and what came before."""
+    n_steps = q.shape[2]
+    if past_context is None or n_steps <= past_context:
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    mask = causal_mask(n_steps, n_steps, past_context, device=q.device)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
-    mask: Tensor | None = None  # bool, broadcastable to [B, H, S, N seen]
-    is_causal: bool = False
+
+def _scalar(value: float, like: Tensor) -> Tensor:
+    """A number on the device without a copy from the host, which CUDA graphs can't hold."""
+    return torch.full((), value, device=like.device, dtype=torch.float32)
 
 
 def sin_embedding(positions: Tensor, dim: int, max_period: float) -> Tensor:
@@ -52,9 +53,7 @@ def sin_embedding(positions: Tensor, dim: int, max_period: float) -> Tensor:
     """
     half = dim // 2
     exponent = torch.arange(half, device=positions.device, dtype=torch.float32) / (half - 1)
-    phase = positions[..., None].float() / torch.pow(
-        torch.tensor(max_period, device=positions.device), exponent
-    )
+    phase = positions[..., None].float() / torch.pow(_scalar(max_period, positions), exponent)
     return torch.cat([torch.cos(phase), torch.sin(phase)], dim=-1)
 
 
@@ -65,9 +64,7 @@ def rope_rotation(positions: Tensor, head_dim: int, max_period: float) -> Rotati
     """
     half = head_dim // 2
     exponent = torch.arange(half, device=positions.device, dtype=torch.float32) / half
-    phase = positions[..., None].float() * torch.pow(
-        torch.tensor(max_period, device=positions.device), -exponent
-    )
+    phase = positions[..., None].float() * torch.pow(_scalar(max_period, positions), -exponent)
     return torch.cos(phase), torch.sin(phase)
 
 
@@ -115,12 +112,10 @@ class SelfAttention(nn.Module):
     def forward(
         self,
         x: Tensor,
-        seen: Visibility,
+        attend: Attend,
         rotation: Rotation | None = None,
-        cache: LayerCache | None = None,
-        span: Span | None = None,
     ) -> Tensor:
-        """Attend from `x` [B, S, D]; with a cache, `x` fills `span` and sees what is before it."""
+        """[B, S, D] to the same."""
         B, S, D = x.shape
         qkv = self.in_proj(x.to(self.in_proj.weight.dtype)).view(
             B, S, 3, self.n_heads, D // self.n_heads
@@ -129,16 +124,7 @@ class SelfAttention(nn.Module):
         q, k, v = qkv.unbind(0)
         if rotation is not None:
             q, k = rotate(qkv[:2], rotation).unbind(0)
-        if cache is not None:
-            assert span is not None
-            assert span.stop - span.start == S, (span, x.shape)
-            cache.keys[:, :, span.start : span.stop] = k
-            cache.values[:, :, span.start : span.stop] = v
-            k = cache.keys[:, :, span.first_seen : span.stop]  # [B, H, N seen, D/H]
-            v = cache.values[:, :, span.first_seen : span.stop]
-        mixed = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=seen.mask, is_causal=seen.is_causal
-        )
+        mixed = attend(q, k, v)
         return self.out_proj(mixed.transpose(1, 2).reshape(B, S, D))
 
 
@@ -159,13 +145,13 @@ class CrossAttention(nn.Module):
         kv = kv.view(B, L, 2, self.n_heads, D // self.n_heads).permute(2, 0, 3, 1, 4)
         return kv[0], kv[1]
 
-    def forward(self, x: Tensor, kv: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
-        """Attend from `x` [B, S, D] to projected `kv`; `mask` is bool [B, 1, 1, L]."""
+    def forward(self, x: Tensor, look: Look) -> Tensor:
+        """[B, S, D] to the same."""
         B, S, D = x.shape
         weight = self.in_proj.weight[:D]
         q = F.linear(x.to(weight.dtype), weight)
         q = q.view(B, S, self.n_heads, D // self.n_heads).transpose(1, 2)  # [B, H, S, D/H]
-        mixed = F.scaled_dot_product_attention(q, *kv, attn_mask=mask)
+        mixed = look(q)
         return self.out_proj(mixed.transpose(1, 2).reshape(B, S, D))
 
 
@@ -190,18 +176,15 @@ class Layer(nn.Module):
     def forward(
         self,
         x: Tensor,
-        seen: Visibility,
+        attend: Attend,
         rotation: Rotation | None = None,
-        cross: tuple[Tensor, Tensor] | None = None,
-        cross_mask: Tensor | None = None,
-        cache: LayerCache | None = None,
-        span: Span | None = None,
+        look: Look | None = None,
     ) -> Tensor:
         """Residual stream [B, S, D] to the same, float32."""
-        x = x + self.self_attn(self.norm1(x), seen, rotation, cache, span)
-        if cross is not None:
+        x = x + self.self_attn(self.norm1(x), attend, rotation)
+        if look is not None:
             assert self.cross_attn is not None
             assert self.norm_cross is not None
-            x = x + self.cross_attn(self.norm_cross(x), cross, cross_mask)
+            x = x + self.cross_attn(self.norm_cross(x), look)
         inner = self.linear1(self.norm2(x).to(self.linear1.weight.dtype))  # [B, S, ffn]
         return x + self.linear2(F.gelu(inner))
