@@ -28,6 +28,7 @@ from fanfare.weights.unpickle import open_pickle, read_config, read_pickle
 from guards import outcome
 from layouts import (
     Shape,
+    codec_config,
     language_model,
     omegaconf,
     training_config,
@@ -567,3 +568,14 @@ def test_a_folder_of_audiocrafts_with_a_codec_that_isnt_one(tmp_path: Path, part
         torch.save(values, folder / "compression_state_dict.bin")
         with pytest.raises(CheckpointError, match=r"compression_state_dict\.bin"):
             load_bundle(folder, text_encoder=parts.text_encoder)
+
+
+@pytest.mark.parametrize("key", ["n_residual_layers", "lstm", "compress", "pad_mode", "ratios"])
+def test_settings_of_a_codec_of_the_wrong_kind(tmp_path: Path, parts: Parts, key: str) -> None:
+    folder = write_audiocraft(tmp_path / "hub", SHAPE)
+    file = folder / "compression_state_dict.bin"
+    values = torch.load(file, weights_only=True)
+    for value in ("9" * 5000, -1, None, [], HUGE, {}):
+        config = change(codec_config(SHAPE), f"seanet.{key}", value)
+        torch.save({**values, "xp.cfg": json.dumps(config)}, file)
+        check_refused(partial(load_bundle, folder, text_encoder=parts.text_encoder), key)
