@@ -27,11 +27,13 @@ ARROWS: dict[str, set[str]] = {
     "audio": {"audio"},
     "epic": {"epic", "nn", "weights", "audio"},
     "piece": {"audio"},
-    "predict": {"engine", "weights", "nn", "audio", "piece", "epic"},
-    "model": {"predict", "weights", "piece"},
+    "chunks": {"engine", "nn", "audio"},
+    "predict": {"engine", "weights", "nn", "audio", "piece", "epic", "chunks"},
+    "stream": {"predict", "chunks", "piece"},
+    "model": {"predict", "weights", "piece", "chunks", "stream"},
     "doctor": set(),
-    "cli": {"cli", "model", "predict", "piece", "audio", "weights", "doctor"},
-    "__init__": {"model", "piece", "predict"},
+    "cli": {"cli", "model", "predict", "chunks", "piece", "audio", "weights", "doctor"},
+    "__init__": {"model", "piece", "predict", "chunks", "stream"},
     "schema": set(),
 }
 """Beside KNOWN_TO_ALL: for each room, the rooms it may import from."""

@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fanfare.chunks import Chunk
     from fanfare.errors import (
         AudioFileError,
         CheckpointError,
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
     from fanfare.model import Model, load
     from fanfare.piece import Audio
     from fanfare.predict import Finished, Progress, Started
+    from fanfare.stream import Stream
 
 __all__ = [
     "Audio",
     "AudioFileError",
     "CheckpointError",
+    "Chunk",
     "FanfareError",
     "Finished",
     "InputError",
@@ -40,16 +43,19 @@ __all__ = [
     "OutputError",
     "Progress",
     "Started",
+    "Stream",
     "load",
 ]
 
 _ROOMS = {
     "Audio": "piece",
+    "Chunk": "chunks",
     "Finished": "predict",
     "Inputs": "inputs",
     "Model": "model",
     "Progress": "predict",
     "Started": "predict",
+    "Stream": "stream",
     "load": "model",
 }
 

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import torch
 
+from fanfare.chunks import CHUNK_S
 from fanfare.errors import InputError
 from fanfare.inputs import Inputs
 from fanfare.piece import Audio
 from fanfare.predict import Event, Finished, predict
 from fanfare.settings import Settings, read_settings
+from fanfare.stream import Stream
 from fanfare.weights.bundle import Bundle
 from fanfare.weights.load import load_bundle
 
@@ -38,9 +40,23 @@ class Model:
 
         Raises InputError naming the field, before anything is generated.
         """
-        if request is not None and fields:
-            raise InputError(next(iter(fields)), fields, "give Inputs or fields, not both")
-        return self.generate_batch([fields if request is None else request])[0]
+        return self.generate_batch([_one(request, fields)])[0]
+
+    def stream(
+        self, request: Inputs | None = None, /, *, chunk_s: float = CHUNK_S, **fields: object
+    ) -> Stream:
+        """Make one piece and hear it while it is made, in chunks of about `chunk_s` seconds.
+
+            with model.stream(prompt="heroic brass") as stream:
+                for chunk in stream:
+                    play(chunk.samples)
+            stream.finished.save("epic.wav")
+
+        What is streamed is levelled as it goes and so differs in level from the finished piece,
+        which is the one that `generate` gives. Raises InputError as `generate` does.
+        """
+        parsed = self._parsed([_one(request, fields)])
+        return Stream(predict(self.bundle, parsed, self.settings, chunk_s=chunk_s))
 
     def generate_batch(self, requests: Sequence[Inputs | Mapping[str, object]]) -> list[Audio]:
         """Make several pieces at once, each as it would come out alone; faster than in turn."""
@@ -51,23 +67,36 @@ class Model:
         self,
         requests: Sequence[Inputs | Mapping[str, object]],
         cancelled: Sequence[threading.Event] | None = None,
+        chunk_s: float | None = None,
     ) -> Iterator[Event]:
         """What happens while pieces are made: `Started`, `Progress` by step, `Finished` by piece.
 
-        A flag in `cancelled`, one per request, stops that request between two steps; closing
-        the iterator stops them all.
+        With `chunk_s` there is also a `Chunk` each so many seconds of a piece. A flag in
+        `cancelled`, one per request, stops that request between two steps; closing the iterator
+        stops them all.
         """
+        parsed = self._parsed(requests)
+        if not parsed:
+            return iter(())
+        return predict(self.bundle, parsed, self.settings, cancelled, chunk_s)
+
+    def _parsed(self, requests: Sequence[Inputs | Mapping[str, object]]) -> list[Inputs]:
         limit_s = self.settings.max_duration_s
         parsed = []
         for request in requests:
             fields = dict(request) if isinstance(request, Inputs) else request
             parsed.append(Inputs.parse(fields, max_duration_s=limit_s))
-        if not parsed:
-            return iter(())
-        return predict(self.bundle, parsed, self.settings, cancelled)
+        return parsed
 
     def __repr__(self) -> str:
         return f"Model({self.name!r}, {self.bundle.lm.device}, {self.bundle.lm.dtype})"
+
+
+def _one(request: Inputs | None, fields: Mapping[str, object]) -> Inputs | Mapping[str, object]:
+    """A request as it came: an `Inputs`, or its fields."""
+    if request is not None and fields:
+        raise InputError(next(iter(fields)), fields, "give Inputs or fields, not both")
+    return fields if request is None else request
 
 
 def load(

@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,8 @@ from torch import Tensor
 from fanfare.audio.io import Samples, read_audio
 from fanfare.audio.loudness import normalize
 from fanfare.audio.resample import resample, to_channels
-from fanfare.engine.job import Job, Progress, Result
+from fanfare.chunks import Chunk, ChunkMaker, frames_per_chunk
+from fanfare.engine.job import Frames, Job, Progress, Result
 from fanfare.engine.torch_engine import generate
 from fanfare.engine.windows import max_window_frames, plan_windows
 from fanfare.errors import AudioFileError, CheckpointError, InputError, MissingExtraError
@@ -35,7 +36,7 @@ from fanfare.weights.separator import find_separator, load_separator
 
 log = logging.getLogger(__name__)
 
-__all__ = ["Event", "Finished", "Progress", "Started", "predict"]
+__all__ = ["Chunk", "Event", "Finished", "Progress", "Started", "predict"]
 
 MIN_EXCERPT_S = 0.5
 WORKING_RMS = 10 ** (-18 / 20)
@@ -67,7 +68,7 @@ class Finished:
     audio: Audio
 
 
-Event = Started | Progress | Finished
+Event = Started | Progress | Chunk | Finished
 
 
 def predict(
@@ -75,34 +76,50 @@ def predict(
     requests: Sequence[Inputs],
     settings: Settings,
     cancelled: Sequence[threading.Event] | None = None,
-) -> Iterator[Event]:
+    chunk_s: float | None = None,
+) -> Generator[Event, None, None]:
     """Generate all requests as one batch; the pieces don't depend on each other.
 
     Yields `Started`, `Progress` after every step (of diffusion, too), and one `Finished` for each
-    request whose event in `cancelled` isn't set. InputError, before anything is generated, names
-    what a request asks in vain of this model.
+    request whose event in `cancelled` isn't set; with `chunk_s`, a `Chunk` as soon as there are so
+    many seconds to hear. InputError, before anything is generated, names what a request asks in
+    vain of this model.
     """
+    chunk_frames = (
+        None if chunk_s is None else frames_per_chunk(chunk_s, bundle.config.frame_rate_hz)
+    )
     flags = cancelled or [threading.Event() for _ in requests]
     assert len(flags) == len(requests), (len(flags), len(requests))
     for request in requests:
-        _check_model(bundle, request)
+        _check_model(bundle, request, is_streamed=chunk_s is not None)
     seeds = tuple(_seed(request) for request in requests)
     excerpts = [_excerpt(bundle, request, settings) for request in requests]
     separator, notices = _separator(bundle, requests, settings)
     for notice in notices:
         log.warning("%s", notice)
     jobs = [
-        _job(bundle, request, seed, _tune(bundle, request, seed, excerpt, separator), flag)
+        replace(
+            _job(bundle, request, seed, _tune(bundle, request, seed, excerpt, separator), flag),
+            report_every=chunk_frames,
+        )
         for request, seed, excerpt, flag in zip(requests, seeds, excerpts, flags, strict=True)
     ]
     yield Started(seeds, notices)
     codes: list[Tensor | None] = []
     to_diffuse = [_n_diffusion_steps(bundle, request) for request in requests]
     done = n_steps = sum(to_diffuse)
+    makers = [
+        ChunkMaker(i, bundle.codec, job.n_frames, job.seed, request.normalization_strategy)
+        for i, (job, request) in enumerate(zip(jobs, requests, strict=True))
+    ]
     for event in generate(bundle.lm, jobs):
         if isinstance(event, Result):
             codes = event.codes
-        else:
+        elif isinstance(event, Frames):
+            chunk = makers[event.index].take(event.codes)
+            if chunk is not None:
+                yield chunk
+        elif isinstance(event, Progress):
             done, n_steps = event.step, event.n_steps + sum(to_diffuse)
             yield Progress(done, n_steps)
     for index, (request, seed, made) in enumerate(zip(requests, seeds, codes, strict=True)):
@@ -115,8 +132,11 @@ def predict(
             yield Finished(index, _piece(bundle, request, seed, made, wav))
 
 
-def _check_model(bundle: Bundle, request: Inputs) -> None:
+def _check_model(bundle: Bundle, request: Inputs, *, is_streamed: bool) -> None:
     """Refuse what this model can't do."""
+    if request.multi_band_diffusion and is_streamed:
+        hint = "diffusion needs the whole piece: leave this out to hear it while it is made"
+        raise InputError("multi_band_diffusion", True, hint)
     if request.multi_band_diffusion and bundle.diffusion is None:
         hint = f"{bundle.name} came without diffusion weights: {_diffusion_advice(bundle)}"
         raise InputError("multi_band_diffusion", True, hint)

@@ -6,13 +6,14 @@ import inspect as introspection
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from fanfare.cli.console import finite, notices, reported
+from fanfare.cli.listen import Listener, check_listening, player_listens, stdout_listens
 from fanfare.errors import InputError
 from fanfare.inputs import MAX_SEED, Inputs
 
@@ -70,6 +71,13 @@ def generate(
         int, typer.Option(min=1, max=MAX_COUNT, help="Pieces to make, seeds counting up.")
     ] = 1,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the output file.")] = False,
+    play: Annotated[
+        bool, typer.Option("--play", help="Play the piece while it is made, then keep its file.")
+    ] = False,
+    to_stdout: Annotated[
+        bool,
+        typer.Option("--stdout", help="Write it as WAV while it is made: --stdout | ffplay -"),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print paths only.")] = False,
     weights: Annotated[
@@ -94,12 +102,23 @@ def generate(
     **inputs: object,
 ) -> None:
     """Make music from a prompt, a recording, or both."""
-    with reported(), notices(quiet=quiet) as noticed:
+    with reported(), notices(quiet=quiet) as noticed, ExitStack() as stack:
         from fanfare.settings import read_settings
 
         settings = read_settings()
         parsed = Inputs.parse(inputs, max_duration_s=settings.max_duration_s)
-        targets = _targets(output, count, parsed, inputs["output_format"] is not None, force)
+        format_asked = inputs["output_format"] is not None
+        check_listening(
+            play=play,
+            to_stdout=to_stdout,
+            as_json=as_json,
+            count=count,
+            file_format=parsed.output_format if format_asked and output is None else None,
+        )
+        keeps_file = output is not None or not to_stdout
+        targets = []
+        if keeps_file:
+            targets = _targets(output, count, parsed, format_asked, force)
 
         name = weights or settings.weights
         with noticed.busy(f"loading {name}"):
@@ -115,18 +134,21 @@ def generate(
                 diffusion=diffusion,
             )
         requests = _requests(parsed, count)
+        listener = stack.enter_context(_listening(play=play, to_stdout=to_stdout))
         results = []
         for start in range(0, count, PIECES_AT_ONCE):
             began_s = time.perf_counter()
             some = requests[start : start + PIECES_AT_ONCE]
-            pieces = _generated(model, some, watched=noticed.is_watched)
+            pieces = _generated(
+                model, some, listener, watched=noticed.is_watched, keeps_file=keeps_file
+            )
             elapsed_s = time.perf_counter() - began_s
             factor = sum(piece.duration_s for piece in pieces) / elapsed_s
             for piece, target in zip(pieces, targets[start:], strict=False):
                 result = _result(piece, piece.save(target, overwrite=force), factor)
                 results.append(result)
                 if not as_json:
-                    _print_result(result, quiet=quiet)
+                    _print_result(result, quiet=quiet, to_stderr=to_stdout)
         if as_json:
             typer.echo(json.dumps(results if count > 1 else results[0], ensure_ascii=False))
 
@@ -163,17 +185,36 @@ def _requests(inputs: Inputs, count: int) -> list[Inputs]:
     return [inputs.model_copy(update={"seed": seed}) for seed in seeds]
 
 
-def _generated(model: Model, requests: list[Inputs], *, watched: bool) -> list[Audio]:
-    """Generate, with a progress bar where somebody watches."""
+def _listening(*, play: bool, to_stdout: bool) -> AbstractContextManager[Listener | None]:
+    if play:
+        return player_listens()
+    return stdout_listens() if to_stdout else nullcontext()
+
+
+def _generated(
+    model: Model,
+    requests: list[Inputs],
+    listener: Listener | None,
+    *,
+    watched: bool,
+    keeps_file: bool,
+) -> list[Audio]:
+    """Generate, with a progress bar where somebody watches; only as far as it is listened to."""
+    from fanfare.chunks import CHUNK_S, Chunk
     from fanfare.predict import Finished, Progress
 
     pieces: list[Audio] = []
+    chunk_s = None if listener is None else CHUNK_S
     with _bar() if watched else nullcontext(lambda step, n_steps: None) as show:
-        for event in model.events(requests):
+        for event in model.events(requests, chunk_s=chunk_s):
             if isinstance(event, Progress):
                 show(event.step, event.n_steps)
             elif isinstance(event, Finished):
                 pieces.append(event.audio)
+            elif isinstance(event, Chunk) and listener is not None:
+                listener.hear(event.samples, event.sample_rate_hz)
+                if not keeps_file and (event.is_last or listener.is_gone):
+                    break
     return pieces
 
 
@@ -212,8 +253,8 @@ def _result(piece: Audio, path: Path, real_time_factor: float) -> dict[str, Any]
     }
 
 
-def _print_result(result: dict[str, Any], *, quiet: bool) -> None:
-    typer.echo(result["path"])
+def _print_result(result: dict[str, Any], *, quiet: bool, to_stderr: bool) -> None:
+    typer.echo(result["path"], err=to_stderr)
     if not quiet:
         typer.echo(
             f"  seed {result['seed']} · {result['duration_s']:.1f} s · "
