@@ -8,7 +8,7 @@ PROMPT ?= heroic brass fanfare over pounding taiko, 120 bpm, D minor
 ARGS ?=
 export PROMPT
 
-.PHONY: music test check test-slow test-gpu bench eval epic wheel format clean help
+.PHONY: music test check test-slow test-gpu bench bench-gpu eval epic wheel format clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -36,8 +36,13 @@ test-slow: $(VENV)/.ready-dev ## tests that take longer
 test-gpu: $(VENV)/.ready-dev ## tests that need a CUDA device
 	@$(BIN)/python -m pytest -m "gpu" $(ARGS)
 
-bench: $(VENV)/.ready-dev ## speed and memory on this machine
-	@$(BIN)/python bench/speed.py $(ARGS)
+bench: $(VENV)/.ready-dev ## speed and memory of epic-mini on this machine, against its limits
+	@for name in startup latency throughput codec memory growth; do \
+	  $(BIN)/python bench/$$name.py --repeats 3 $(ARGS) && echo || exit 1; done
+
+bench-gpu: $(VENV)/.ready-dev ## the same of MusicGen's sizes on a CUDA device, and its peers
+	@for name in latency throughput codec memory growth peers; do \
+	  $(BIN)/python bench/$$name.py --device cuda --weights random-small $(ARGS) && echo || exit 1; done
 
 eval: $(VENV)/.ready-epic ## how well epic-mini follows its prompts
 	@$(BIN)/python -m fanfare.epic.evaluate $(ARGS)

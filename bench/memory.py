@@ -1,0 +1,99 @@
+"""How much memory does it take to load a model, to make a piece, and to make several at once?
+
+There must be the weights, and for every row (two a piece) a cache of 2 × layers × width values a
+step, for as many steps as the model has in view. The limit printed is the sum of both. What comes
+on top is what the libraries map (some hundred megabytes with torch on a CPU), the logits, and the
+codec's widest layers.
+
+On a CPU it is the peak of the process's resident memory (VmHWM), less what there was after the
+imports; with CUDA what torch had allocated at most. Every measurement is a process of its own.
+Prints a table and ends with one line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+from common import PROMPT, ROWS_PER_PIECE, Report, options, run, step_cost, weights_at
+
+MB = 1e6
+
+
+def resident_mb(key: str) -> float:
+    """VmRSS or VmHWM of this process."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(key):
+            return int(line.split()[1]) * 1024 / MB
+    raise AssertionError(key)
+
+
+def measured(args: argparse.Namespace) -> dict[str, float]:
+    """Peak and limit in this process: load, then make `args.at_once` pieces."""
+    import transformers  # noqa: F401  what it maps isn't ours to count
+
+    import fanfare
+
+    assert fanfare.Model  # imports all that loading needs
+    before = resident_mb("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # starts VmHWM anew
+    model = fanfare.load(args.weights, engine=args.engine, device=args.device, dtype=args.dtype)
+    bundle, config = model.bundle, model.bundle.config
+    if args.at_once:
+        model.generate_batch(
+            [{"prompt": PROMPT, "seed": i, "duration": args.duration} for i in range(args.at_once)]
+        )
+    parts = [bundle.lm, bundle.codec.model, *([bundle.text.model] if bundle.text else [])]
+    weights = sum(p.numel() * p.element_size() for part in parts for p in part.parameters())
+    length = args.duration * config.frame_rate_hz
+    in_view = min(length, config.past_context or length)
+    n_rows = args.at_once * ROWS_PER_PIECE
+    caches = n_rows * in_view * step_cost(bundle.lm).cache_bytes_per_step
+    peak = resident_mb("VmHWM") - before
+    if bundle.lm.device.type == "cuda":
+        peak = torch.cuda.max_memory_allocated(bundle.lm.device) / MB
+    return {"peak": peak, "limit": (weights + caches) / MB}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = options(__doc__ or "", repeats=3)
+    parser.add_argument("--pieces", type=int, nargs="+", default=[0, 1, 8], help="at once")
+    parser.add_argument("--at-once", type=int, help=argparse.SUPPRESS)  # in a process of its own
+    args = parser.parse_args()
+    if args.at_once is not None:
+        print(json.dumps(measured(args)))
+        return
+    report = Report(__doc__ or "", args, None)
+    with tempfile.TemporaryDirectory() as folder:
+        weights = str(weights_at(args.weights, Path(folder)))
+        for n_pieces in args.pieces:
+            made = [_apart(args, weights, n_pieces) for _ in range(args.repeats)]
+            name = f"{n_pieces} pieces at once" if n_pieces else "loaded"
+            report.row(name, [m["peak"] for m in made], "MB", made[0]["limit"], pieces=n_pieces)
+    report.finish()
+
+
+def _apart(args: argparse.Namespace, weights: str, n_pieces: int) -> dict[str, float]:
+    chosen = {
+        "--weights": weights, "--engine": args.engine, "--device": args.device,
+        "--dtype": args.dtype, "--duration": args.duration, "--at-once": n_pieces,
+    }  # fmt: skip
+    flags = [str(word) for pair in chosen.items() for word in pair]
+    done = subprocess.run(
+        [sys.executable, __file__, *flags], check=False, capture_output=True, text=True
+    )
+    if done.returncode:
+        sys.exit(done.stderr.strip() or done.stdout.strip())
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+if __name__ == "__main__":
+    run(main)
