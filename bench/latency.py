@@ -26,7 +26,7 @@ def listen(model: fanfare.Model, seed: int, duration_s: int) -> tuple[float, flo
     first_s = time.perf_counter() - started
     last_s = first_s
     for _ in stream:
-        last_s = time.perf_counter() - started if stream.finished is None else last_s
+        last_s = time.perf_counter() - started
     return first_s, last_s, time.perf_counter() - started
 
 
