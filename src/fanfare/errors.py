@@ -38,7 +38,14 @@ class AudioFileError(InputError):
 
 
 class CheckpointError(FanfareError):
-    """Weights are missing, damaged, or of a kind that isn't known."""
+    """Weights are missing, damaged, or of a kind that isn't known.
+
+    The text may quote what a damaged file says, of any length; it is cut in the middle then.
+    """
+
+    def __init__(self, message: str) -> None:
+        is_long = len(message) > 1500
+        super().__init__(f"{message[:1000]} ... {message[-400:]}" if is_long else message)
 
 
 class MissingExtraError(FanfareError):

@@ -560,6 +560,9 @@ def test_messages_are_of_a_readable_length(tmp_path: Path) -> None:
         changed = json.dumps(change(card, "lm.text_fusion", value))
         (folder / "fanfare.json").write_text(changed)
         check_refused(partial(load_bundle, folder), "text_fusion")
+    for value in (list(range(3000)), "x" * 100_000):
+        (folder / "fanfare.json").write_text(json.dumps({**card, "format": value}))
+        check_refused(partial(load_bundle, folder), "isn't known")
 
 
 def test_a_folder_of_audiocrafts_with_a_codec_that_isnt_one(tmp_path: Path, parts: Parts) -> None:
