@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fanfare.engine.onnx_runner import OnnxRunner
+from fanfare.engine.onnx_runner import OnnxModel, OnnxRunner
 from fanfare.nn.config import LmConfig
 from fanfare.nn.lm import LanguageModel
 
@@ -75,7 +75,7 @@ def advance(runner: OnnxRunner, followers: list[Follower], n_steps: int) -> None
 @pytest.mark.parametrize("name", CONFIGS)
 def test_rows_that_come_and_go_are_followed_exactly(name: str) -> None:
     lm = made(CONFIGS[name])
-    runner = OnnxRunner(lm, "float32")
+    runner = OnnxRunner(OnnxModel(lm, "float32"))
     a, b, c = Follower(lm, 7, 5, 3), Follower(lm, 2, 30, 20), Follower(lm, 4, 1, 1)
     a.admit(runner)
     advance(runner, [a], 3)
@@ -102,7 +102,7 @@ def test_few_bits_change_the_distributions_little(
     name: str, precision: str, largest: float
 ) -> None:
     lm = made(CONFIGS[name])
-    runner = OnnxRunner(lm, precision)
+    runner = OnnxRunner(OnnxModel(lm, precision))
     follower = Follower(lm, 0, 10, 6)
     follower.admit(runner)
     advance(runner, [follower], 100)
@@ -114,8 +114,38 @@ def test_few_bits_change_the_distributions_little(
 
 def test_the_runner_needs_no_layers_of_the_model() -> None:
     lm = made(CONFIGS["cross"])
-    runner = OnnxRunner(lm, "int8")
+    runner = OnnxRunner(OnnxModel(lm, "int8"))
     assert runner.name == "onnxruntime int8"
     assert len(runner.lm.layers) == 0
     assert len(lm.layers) == 2
     assert runner.lm.text_proj is lm.text_proj
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8", "int4"])
+def test_a_row_is_bitwise_the_same_alone_and_in_company(precision: str) -> None:
+    lm = made(CONFIGS["cross"])
+    model = OnnxModel(lm, precision)
+    alone, crowd = OnnxRunner(model), OnnxRunner(model)
+    followers = [Follower(lm, row, 4 + row, 3) for row in range(7)]
+    for follower in followers:
+        follower.admit(crowd)
+    advance(crowd, followers, 20)
+    for follower in followers[::3]:
+        answers, follower.answers, follower.at = follower.answers, [], follower.n_prefill
+        follower.admit(alone)
+        advance(alone, [follower], 20)
+        alone.release(follower.row)
+        assert torch.equal(torch.stack(answers), torch.stack(follower.answers)), follower.row
+
+
+def test_a_row_can_start_anew_in_its_place() -> None:
+    lm = made(CONFIGS["prefix"])
+    runner = OnnxRunner(OnnxModel(lm, "float32"))
+    first, second = Follower(lm, 0, 8, 1), Follower(lm, 1, 3, 1)
+    first.admit(runner)
+    second.admit(runner)
+    advance(runner, [first, second], 4)
+    again = Follower(lm, 0, 12, 1)
+    again.admit(runner)
+    advance(runner, [again, second], 6)
+    assert max(again.difference(), second.difference()) < 2e-5

@@ -69,56 +69,69 @@ class _Call:
         return (self.first, self.stop, self.n_steps) == (first, stop, n_steps)
 
 
-class OnnxRunner:
-    """Rows of one model on a CPU; knows nothing of jobs.
+class OnnxModel:
+    """A language model's graphs, ready to run on a CPU; any number of runners share them.
 
-    `precision` is "float32", "int8" or "int4" (whose heads keep 8 bits); at most `n_rows` rows run
-    at once. Torch should have one thread while steps are made: its idle threads spin, and take the
-    cores from those of ONNX Runtime (62 steps a second instead of 40, at the size of small).
+    `precision` is "float32", "int8" or "int4" (whose heads keep 8 bits). Torch should have one
+    thread while steps are made: its idle threads spin, and take the cores from those of ONNX
+    Runtime (62 steps a second instead of 40, at the size of small).
     """
 
-    def __init__(self, lm: LanguageModel, precision: str = "int8", n_rows: int = 64) -> None:
+    def __init__(self, lm: LanguageModel, precision: str = "int8") -> None:
         assert precision in PRECISIONS, precision
         from fanfare.engine.onnx_graph import cross_graph, step_graph
 
         self.name = f"onnxruntime {precision}"
+        self.precision = precision
         self.lm = without_layers(lm)
-        self.n_rows = n_rows
         self.session = _session(step_graph(lm, precision).SerializeToString())
-        self.has_cross = lm.config.text_fusion == "cross"
         self.cross_session = None
-        if self.has_cross:
+        if lm.config.text_fusion == "cross":
             self.cross_session = _session(cross_graph(lm, precision).SerializeToString())
+
+
+class OnnxRunner:
+    """At most `n_rows` rows of one model on a CPU; see `Runner`.
+
+    A row's logits are bitwise independent of the others: products of integers take rows two by two
+    and an odd one on another road, so that it gets an idle neighbour.
+    """
+
+    def __init__(self, model: OnnxModel, n_rows: int = 64) -> None:
+        self.name, self.lm, self.n_rows = model.name, model.lm, n_rows
+        self.session, self.cross_session = model.session, model.cross_session
+        self.has_cross = model.cross_session is not None
+        self.rows_at_once = 1 if model.precision == "float32" else 2
         self.running: list[_Row] = []
         self.buffers = _Buffers()
         self.call: _Call | None = None
 
     def admit(self, row: int, x: Tensor, cross: Tensor | None, n_steps: int) -> Tensor:
-        """Start `row` with embedded steps [1, P, D] and text [L, D]: logits [K, card] of the last.
+        """Start `row` anew with embedded steps [1, P, D] and text [L, D]: logits [K, card].
 
         `n_steps` is how many it will take in, those of `x` included.
         """
-        assert all(other.name != row for other in self.running), row
-        assert len(self.running) < self.n_rows, (row, self.n_rows)
-        place = len(self.running)
-        self._make_room(place + 1, self._slots_for(x.shape[1], n_steps))
+        names = [other.name for other in self.running]
+        assert row in names or len(names) < self.n_rows, (row, self.n_rows)
+        place = names.index(row) if row in names else len(names)
+        n_rows = max(place, len(self.running) - 1) + 1
+        self._make_room(self._padded(n_rows), self._slots_for(x.shape[1], n_steps))
         if self.has_cross:
             assert cross is not None
             self._write_text(place, cross)
-        self.running.append(_Row(row))
-        return self._run(place, place + 1, x)[0]
+        self.running[place : place + 1] = [_Row(row)]
+        return self._run(self.running[place : place + 1], place, x)[0]
 
     def step(self, rows: Sequence[int], x: Tensor) -> Tensor:
         """One more step [R, 1, D] of all running rows: logits [R, K, card] in the order given."""
         place = {row.name: i for i, row in enumerate(self.running)}
         assert len(rows) == len(self.running), (rows, place)
         order = [place[row] for row in rows]
-        if order == list(range(len(order))):
-            return self._run(0, len(order), x)
         index = torch.tensor(order)
-        arranged = torch.empty_like(x)
-        arranged[index] = x
-        return self._run(0, len(order), arranged)[index]
+        arranged = torch.zeros(self._padded(len(order)), *x.shape[1:])
+        arranged[index] = x.float()
+        idle = [_Row(-1) for _ in arranged[len(order) :]]
+        return self._run([*self.running, *idle], 0, arranged)[index]
 
     def release(self, row: int) -> None:
         """Forget `row`; the last one takes its place."""
@@ -138,9 +151,9 @@ class OnnxRunner:
             self.buffers, self.call = _Buffers(), None
 
     @torch.inference_mode()
-    def _run(self, first: int, stop: int, x: Tensor) -> Tensor:
-        """Take in `x` [R, S, D] for the rows at `first` to `stop`: logits [R, K, card]."""
-        config, rows = self.lm.config, self.running[first:stop]
+    def _run(self, rows: Sequence[_Row], first: int, x: Tensor) -> Tensor:
+        """Take in `x` [R, S, D] for the rows that lie at `first` and after: logits [R, K, card]."""
+        config, stop = self.lm.config, first + len(rows)
         R, S, _ = x.shape
         assert len(rows) == R, (first, stop, x.shape)
         for place, row in enumerate(rows, first):
@@ -185,6 +198,9 @@ class OnnxRunner:
         _bind(binding.bind_output, "logits", logits)
         return call
 
+    def _padded(self, n_rows: int) -> int:
+        return -(-n_rows // self.rows_at_once) * self.rows_at_once
+
     def _slots_for(self, n_prefill: int, n_steps: int) -> int:
         window = self.lm.config.past_context
         if window is not None:
@@ -196,7 +212,9 @@ class OnnxRunner:
         buffers, config = self.buffers, self.lm.config
         if n_rows <= buffers.n_rows and n_slots <= buffers.n_slots:
             return
-        n_rows = max(n_rows, buffers.n_rows + 1 if buffers.n_rows == 0 else 2 * buffers.n_rows)
+        if n_rows > buffers.n_rows:
+            n_rows = max(n_rows, 2 * buffers.n_rows)
+        n_rows = max(n_rows, buffers.n_rows)
         buffers.n_rows, buffers.n_slots = n_rows, max(n_slots, buffers.n_slots)
         self.call = None
         shape = (n_rows, config.n_heads, buffers.n_slots, config.head_dim)
