@@ -117,6 +117,31 @@ def test_a_replayable_step_makes_the_same(kind: str) -> None:
     assert not runner.used
 
 
+def test_shapes_of_replays_follow_the_rows_and_the_slots() -> None:
+    lm = build("cross")
+    jobs = make_jobs(lm)
+    runner = GraphRunner(lm, 8, captures=False)
+    list(generate(runner, [replace(jobs[3], n_frames=130)]))
+    assert sorted(runner.replays) == [(1, 64), (1, 96), (1, 128), (1, 192)]
+    list(generate(runner, [jobs[0], jobs[3]]))
+    assert sorted(runner.replays)[4:] == [(2, 64), (4, 64)], "two rows are left when one leaves"
+    list(generate(runner, [replace(jobs[3], n_frames=200)]))
+    assert (2, 64) not in runner.replays, "larger buffers are elsewhere"
+
+
+@torch.inference_mode()
+def test_a_windows_memory_is_flat() -> None:
+    lm = build("plan")
+    jobs = [replace(job, n_frames=n) for job, n in zip(make_jobs(lm)[3:], (40, 200), strict=True)]
+    runner = TorchRunner(lm, 3)
+    loop = Loop(runner)
+    for job in jobs:
+        loop.submit(job)
+    while loop.is_busy:
+        loop.tick()
+        assert runner.cache.n_slots == (lm.config.past_context if loop.is_busy else 0)
+
+
 @pytest.mark.parametrize("every", [1, 4, 100])
 @pytest.mark.parametrize("kind", KINDS)
 def test_frames_are_reported_in_order_and_once(kind: str, every: int) -> None:

@@ -5,7 +5,8 @@ R rows, B rows of a bucket, K codebooks, N slots, D width, P steps of a prefill,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -77,7 +78,7 @@ class GraphRunner:
         self.text_lengths = torch.ones(n_all, dtype=torch.int64, device=device)
         self.rows: tuple[int, ...] = ()  # of the step before
         self.index = torch.zeros(0, dtype=torch.int64, device=device)  # the same on the device
-        self.graphs: dict[tuple[int, int], tuple[torch.cuda.CUDAGraph, Tensor]] = {}
+        self.replays: dict[tuple[int, int], Callable[[], Tensor]] = {}  # by rows and slots
         self.pool = torch.cuda.graph_pool_handle() if captures else None
 
     @torch.inference_mode()
@@ -90,7 +91,7 @@ class GraphRunner:
         moved = self.cache.begin(row, text)
         # All that it will need at once: new buffers end the graphs of old ones.
         if self.cache.reserve(n_steps) or moved:
-            self.graphs.clear()
+            self.replays.clear()
         stream = self.lm.extend(x, self.cache.prefill(row, n_new))
         self.lengths[row].fill_(n_new)
         if cross is not None:
@@ -108,7 +109,11 @@ class GraphRunner:
         shape = row_bucket(max(rows) + 1), min(bucket(n_seen), self.cache.n_slots)
         assert self.cache.past_context is not None or n_seen <= self.cache.n_slots, n_seen
         self.x.index_copy_(0, self.index, x)
-        logits = self._replay(shape) if self.captures else self._run(*shape)
+        if shape not in self.replays:
+            self.replays[shape] = (
+                self._captured(shape) if self.captures else partial(self._run, *shape)
+            )
+        logits = self.replays[shape]()
         self.lengths.index_add_(0, self.index, torch.ones_like(self.index))
         for row in rows:
             self.cache.lengths[row] += 1
@@ -127,16 +132,8 @@ class GraphRunner:
         memory = MaskedStep(self.cache, self.lengths[:n_rows], self.text_lengths[:n_rows], n_slots)
         return self.lm.read_out(self.lm.extend(self.x[:n_rows], memory))[:, :, 0]
 
-    def _replay(self, shape: tuple[int, int]) -> Tensor:
-        """The same by graph; captured when its shape is first seen."""
-        if shape not in self.graphs:
-            self.graphs[shape] = self._captured(shape)
-        graph, logits = self.graphs[shape]
-        graph.replay()
-        return logits
-
-    def _captured(self, shape: tuple[int, int]) -> tuple[torch.cuda.CUDAGraph, Tensor]:
-        """A graph of the step and the tensor that holds its logits."""
+    def _captured(self, shape: tuple[int, int]) -> Callable[[], Tensor]:
+        """The step as a graph: launches it, and returns the tensor that holds its logits."""
         device = self.lm.device
         present = torch.cuda.current_stream(device)
         aside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
@@ -147,9 +144,15 @@ class GraphRunner:
                 self._run(*shape)
         present.wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self.pool):
+        # Other threads may use the device meanwhile, for instance to decode what is made.
+        with torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"):
             logits = self._run(*shape)
-        return graph, logits
+
+        def replay() -> Tensor:
+            graph.replay()
+            return logits
+
+        return replay
 
 
 def row_bucket(n_rows: int) -> int:
