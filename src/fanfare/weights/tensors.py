@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from fanfare.errors import CheckpointError
 from fanfare.weights.safetensors_file import open_safetensors_file
-from fanfare.weights.stored import StoredTensor, check_total
+from fanfare.weights.stored import StoredTensor, check_total, new_buffer
 from fanfare.weights.unpickle import open_pickle
 
 PICKLED = "pytorch_model.bin"
@@ -202,6 +202,7 @@ def fill(
         )
     low_precision: str | None = getattr(module, "LOW_PRECISION", None)
     weights: dict[str, Tensor] = {}
+    buffer = new_buffer()
     for ours, theirs in wanted.items():
         kept = low_precision is not None and not matches(low_precision, ours)
         weights[ours] = _assembled(
@@ -210,6 +211,7 @@ def fill(
             what=f"{what}: {', '.join(theirs)}",
             dtype=torch.promote_types(dtype, torch.float32) if kept else dtype,
             device=device,
+            buffer=buffer,
         )
     module.load_state_dict(weights, strict=False, assign=True)
 
@@ -221,6 +223,7 @@ def _assembled(
     what: str,
     dtype: torch.dtype,
     device: torch.device | str,
+    buffer: Tensor,
 ) -> Tensor:
     """One weight from the tensors that make it up, stacked along the first axis."""
     made = [part if isinstance(part, StoredTensor) else part() for part in parts]
@@ -242,7 +245,7 @@ def _assembled(
         target = weight if len(made) == 1 else weight[start : start + part.shape[0]]
         start += part.shape[0] if len(made) > 1 else 0
         if isinstance(part, StoredTensor):
-            part.into(target)
+            part.into(target, buffer)
         else:
             target.copy_(part)
     return weight
