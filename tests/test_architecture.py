@@ -30,7 +30,7 @@ ARROWS: dict[str, set[str]] = {
     "chunks": {"engine", "nn", "audio"},
     "predict": {"engine", "weights", "nn", "audio", "piece", "epic", "chunks"},
     "stream": {"predict", "chunks", "piece"},
-    "model": {"predict", "weights", "piece", "chunks", "stream"},
+    "model": {"engine", "predict", "weights", "piece", "chunks", "stream"},
     "doctor": set(),
     "cli": {"cli", "model", "predict", "chunks", "piece", "audio", "weights", "doctor"},
     "__init__": {"model", "piece", "predict", "chunks", "stream"},

@@ -51,7 +51,7 @@ BAD_FLAGS = [
     ("output", "--output=music.aac"), ("output", "--output=nowhere/music.wav"),
     ("output", "-o=taken.wav"), ("count", "--count=0"), ("count", "--count=1000"),
     ("device", "--device=abacus"), ("device", "--device=cuda:99"), ("engine", "--engine=steam"),
-    ("dtype", "--dtype=int8"), ("durations", "--durations=3"),
+    ("dtype", "--dtype=int3"), ("durations", "--durations=3"),
 ]  # fmt: skip
 
 

@@ -14,8 +14,10 @@ from fanfare.model import Model
 
 @pytest.mark.parametrize(("options", "field"), [
     ({"device": "abacus"}, "device"), ({"device": "cuda:99"}, "device"), ({"device": ""}, "device"),
-    ({"device": "meta"}, "device"), ({"dtype": "int8"}, "dtype"), ({"dtype": ""}, "dtype"),
+    ({"device": "meta"}, "device"), ({"dtype": "int3"}, "dtype"), ({"dtype": ""}, "dtype"),
     ({"engine": "steam"}, "engine"), ({"engine": ""}, "engine"),
+    ({"engine": "torch", "dtype": "int8"}, "dtype"),
+    ({"engine": "onnxruntime", "dtype": "bfloat16"}, "dtype"),
 ])  # fmt: skip
 def test_wrong_options(text_folder: Path, options: dict[str, Any], field: str) -> None:
     with pytest.raises(fanfare.InputError) as caught:
@@ -59,5 +61,5 @@ def test_a_request_or_fields(text_model: Model) -> None:
 
 
 def test_shown_in_short(text_model: Model) -> None:
-    assert repr(text_model) == "Model('tiny-text', cpu, torch.float32)"
+    assert repr(text_model) == "Model('tiny-text', cpu, onnxruntime float32)"
     assert text_model.name == "tiny-text"

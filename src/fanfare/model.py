@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from fanfare.chunks import CHUNK_S
+from fanfare.engine.engine import Engine, choose
 from fanfare.errors import InputError
 from fanfare.inputs import Inputs
 from fanfare.piece import Audio
@@ -19,9 +20,6 @@ from fanfare.stream import Stream
 from fanfare.weights.bundle import Bundle
 from fanfare.weights.load import load_bundle
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-ENGINES = ("auto", "torch")
-
 
 @dataclass(frozen=True, eq=False)
 class Model:
@@ -29,6 +27,7 @@ class Model:
 
     bundle: Bundle
     settings: Settings
+    engine: Engine
 
     @property
     def name(self) -> str:
@@ -56,7 +55,7 @@ class Model:
         which is the one that `generate` gives. Raises InputError as `generate` does.
         """
         parsed = self._parsed([_one(request, fields)])
-        return Stream(predict(self.bundle, parsed, self.settings, chunk_s=chunk_s))
+        return Stream(predict(self.bundle, self.engine, parsed, self.settings, chunk_s=chunk_s))
 
     def generate_batch(self, requests: Sequence[Inputs | Mapping[str, object]]) -> list[Audio]:
         """Make several pieces at once, each as it would come out alone; faster than in turn."""
@@ -78,7 +77,7 @@ class Model:
         parsed = self._parsed(requests)
         if not parsed:
             return iter(())
-        return predict(self.bundle, parsed, self.settings, cancelled, chunk_s)
+        return predict(self.bundle, self.engine, parsed, self.settings, cancelled, chunk_s)
 
     def _parsed(self, requests: Sequence[Inputs | Mapping[str, object]]) -> list[Inputs]:
         limit_s = self.settings.max_duration_s
@@ -89,7 +88,7 @@ class Model:
         return parsed
 
     def __repr__(self) -> str:
-        return f"Model({self.name!r}, {self.bundle.lm.device}, {self.bundle.lm.dtype})"
+        return f"Model({self.name!r}, {self.bundle.lm.device}, {self.engine.name})"
 
 
 def _one(request: Inputs | None, fields: Mapping[str, object]) -> Inputs | Mapping[str, object]:
@@ -111,23 +110,26 @@ def load(
 ) -> Model:
     """Load a built-in model by name, a folder of weights, or a repository of the hub.
 
-    `device` "auto" is the first CUDA device, else the CPU; `dtype` "auto" is float32 on a CPU and
-    half precision elsewhere; `text_encoder`, `codec` and `diffusion` (for multi_band_diffusion)
-    stand in where weights come without.
+    `device` "auto" is the first CUDA device, else the CPU. `engine` is "torch" or "onnxruntime",
+    which is faster on CPUs; `dtype` is "float32", "bfloat16" or "float16" with torch, "float32",
+    "int8" or "int4" with ONNX Runtime. Where both are "auto": on a CPU ONNX Runtime, in int8 for
+    large models; elsewhere torch in half precision. A `dtype` of torch's means torch: "float32"
+    gives the published codes to the token. `text_encoder`, `codec` and `diffusion` (for
+    multi_band_diffusion) stand in where weights come without.
     Raises CheckpointError for weights that are missing or damaged, InputError for the rest.
     """
-    if engine not in ENGINES:
-        raise InputError("engine", engine, f"must be one of {', '.join(ENGINES)}")
     place = _device(device)
+    choice = choose(engine, dtype, place)
     bundle = load_bundle(
         name,
         text_encoder=text_encoder,
         codec=codec,
         diffusion=diffusion,
         device=place,
-        dtype=_dtype(dtype, place),
+        dtype=choice.loaded_as,
     )
-    return Model(bundle, read_settings())
+    running = Engine(bundle.lm, choice)
+    return Model(replace(bundle, lm=running.lm), read_settings(), running)
 
 
 def _device(name: str) -> torch.device:
@@ -146,15 +148,3 @@ def _device(name: str) -> torch.device:
     if not present.get(device.type, False):
         raise InputError("device", name, "isn't on this machine: use auto or cpu")
     return device
-
-
-def _dtype(name: str, device: torch.device) -> torch.dtype:
-    """A floating type by name."""
-    if name == "auto":
-        if device.type == "cpu":
-            return torch.float32
-        is_old = device.type == "cuda" and not torch.cuda.is_bf16_supported(False)
-        return torch.float16 if is_old else torch.bfloat16
-    if name not in DTYPES:
-        raise InputError("dtype", name, f"must be one of auto, {', '.join(DTYPES)}")
-    return DTYPES[name]

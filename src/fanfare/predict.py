@@ -20,8 +20,8 @@ from fanfare.audio.io import Samples, read_audio
 from fanfare.audio.loudness import normalize
 from fanfare.audio.resample import resample, to_channels
 from fanfare.chunks import Chunk, ChunkMaker, frames_per_chunk
+from fanfare.engine.engine import Engine
 from fanfare.engine.job import Frames, Job, Progress, Result
-from fanfare.engine.torch_engine import generate
 from fanfare.engine.windows import max_window_frames, plan_windows
 from fanfare.errors import AudioFileError, CheckpointError, InputError, MissingExtraError
 from fanfare.inputs import Inputs
@@ -73,6 +73,7 @@ Event = Started | Progress | Chunk | Finished
 
 def predict(
     bundle: Bundle,
+    engine: Engine,
     requests: Sequence[Inputs],
     settings: Settings,
     cancelled: Sequence[threading.Event] | None = None,
@@ -112,7 +113,7 @@ def predict(
         ChunkMaker(i, bundle.codec, job.n_frames, job.seed, request.normalization_strategy)
         for i, (job, request) in enumerate(zip(jobs, requests, strict=True))
     ]
-    for event in generate(bundle.lm, jobs):
+    for event in engine.run(jobs):
         if isinstance(event, Result):
             codes = event.codes
         elif isinstance(event, Frames):

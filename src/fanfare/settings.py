@@ -26,8 +26,8 @@ class Settings(BaseSettings):
         default="epic-mini", description="Model to load: a built-in name, folder or hub id"
     )
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps …")
-    engine: str = Field(default="auto", description="What runs the model")
-    dtype: str = Field(default="auto", description="auto, float32, bfloat16, float16")
+    engine: str = Field(default="auto", description="auto, torch, onnxruntime")
+    dtype: str = Field(default="auto", description="auto, float32, bfloat16, float16, int8, int4")
     max_duration_s: int = Field(
         default=600, ge=1, description="Longest `duration` a request may ask for"
     )

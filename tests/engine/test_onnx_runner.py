@@ -87,8 +87,9 @@ def test_rows_that_come_and_go_are_followed_exactly(name: str) -> None:
     advance(runner, [b, c], 250)  # beyond the first buffers and three windows
     for follower in (a, b, c):
         assert follower.difference() < 2e-5, (name, follower.row)
-    runner.release(b.row)
+    runner.release(b.row)  # as when whoever listened has left
     runner.release(c.row)
+    runner.release(9)  # as when all is stopped before it began
     assert not runner.running
     again = Follower(lm, 0, 9, 4)
     again.admit(runner)

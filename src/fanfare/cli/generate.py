@@ -88,8 +88,10 @@ def generate(
         ),
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, mps.")] = None,
-    engine: Annotated[str | None, typer.Option(help="auto, torch.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="auto, float32, bfloat16, float16.")] = None,
+    engine: Annotated[str | None, typer.Option(help="auto, torch, onnxruntime (CPUs).")] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="auto, float32, bfloat16, float16, int8, int4.")
+    ] = None,
     text_encoder: Annotated[
         str | None, typer.Option(help="T5 in place of the weights' own; as --weights.")
     ] = None,
@@ -145,7 +147,7 @@ def generate(
             elapsed_s = time.perf_counter() - began_s
             factor = sum(piece.duration_s for piece in pieces) / elapsed_s
             for piece, target in zip(pieces, targets[start:], strict=False):
-                result = _result(piece, piece.save(target, overwrite=force), factor)
+                result = _result(piece, piece.save(target, overwrite=force), factor, model)
                 results.append(result)
                 if not as_json:
                     _print_result(result, quiet=quiet, to_stderr=to_stdout)
@@ -236,7 +238,7 @@ def _bar() -> Iterator[Callable[[int, int], None]]:
         yield lambda step, n_steps: bar.update(task, completed=step, total=n_steps)
 
 
-def _result(piece: Audio, path: Path, real_time_factor: float) -> dict[str, Any]:
+def _result(piece: Audio, path: Path, real_time_factor: float, model: Model) -> dict[str, Any]:
     from fanfare.audio.loudness import loudness_lufs, peak_dbfs
 
     return {
@@ -249,6 +251,7 @@ def _result(piece: Audio, path: Path, real_time_factor: float) -> dict[str, Any]
         "loudness_lufs": finite(loudness_lufs(piece.samples, piece.sample_rate_hz)),
         "peak_dbfs": finite(peak_dbfs(piece.samples)),
         "weights": piece.weights,
+        "engine": model.engine.name,
         "inputs": piece.inputs.record(piece.seed),
     }
 
@@ -258,6 +261,6 @@ def _print_result(result: dict[str, Any], *, quiet: bool, to_stderr: bool) -> No
     if not quiet:
         typer.echo(
             f"  seed {result['seed']} · {result['duration_s']:.1f} s · "
-            f"{result['real_time_factor']:.2f}× real time",
+            f"{result['real_time_factor']:.2f}× real time ({result['engine']})",
             err=True,
         )

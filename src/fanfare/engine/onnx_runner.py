@@ -106,6 +106,7 @@ class OnnxRunner:
         self.buffers = _Buffers()
         self.call: _Call | None = None
 
+    @torch.inference_mode()
     def admit(self, row: int, x: Tensor, cross: Tensor | None, n_steps: int) -> Tensor:
         """Start `row` anew with embedded steps [1, P, D] and text [L, D]: logits [K, card].
 
@@ -122,6 +123,7 @@ class OnnxRunner:
         self.running[place : place + 1] = [_Row(row)]
         return self._run(self.running[place : place + 1], place, x)[0]
 
+    @torch.inference_mode()
     def step(self, rows: Sequence[int], x: Tensor) -> Tensor:
         """One more step [R, 1, D] of all running rows: logits [R, K, card] in the order given."""
         place = {row.name: i for i, row in enumerate(self.running)}
@@ -133,9 +135,13 @@ class OnnxRunner:
         idle = [_Row(-1) for _ in arranged[len(order) :]]
         return self._run([*self.running, *idle], 0, arranged)[index]
 
+    @torch.inference_mode()
     def release(self, row: int) -> None:
-        """Forget `row`; the last one takes its place."""
-        place = next(i for i, other in enumerate(self.running) if other.name == row)
+        """Forget `row`; the last one takes its place. One that never began is nothing to forget."""
+        names = [other.name for other in self.running]
+        if row not in names:
+            return
+        place = names.index(row)
         last = len(self.running) - 1
         if place != last:
             held = self.running[last].held
