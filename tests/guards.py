@@ -59,3 +59,10 @@ def outcome(load: Callable[[], object]) -> str:
         result = f"{type(error).__name__}: {error}"[:300]
     grown = peak_mb() - before
     return f"{grown:.0f} MB more" if grown > LIMIT_MB else result
+
+
+def check_refused(act: Callable[[], object], complaint: str) -> None:
+    """Assert that an act is refused, and that the reason says this much."""
+    result = outcome(act)
+    assert result.startswith("refused: "), result
+    assert complaint in result, result
