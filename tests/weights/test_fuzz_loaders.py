@@ -1,6 +1,6 @@
 """Damaged checkpoints load, or are refused: nothing else, in no time, and in no memory to speak of.
 
-What this finds is kept as a case of its own in `test_hostile_files.py` or `test_hostile_settings.py`.
+What this finds is kept as a case of its own in `test_hostile_files.py` and its neighbour.
 """
 
 from __future__ import annotations
