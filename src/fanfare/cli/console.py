@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -19,11 +21,36 @@ if TYPE_CHECKING:
 EXIT_FAILURE, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 
 
+class Interruption:
+    """Whether Ctrl-C was pressed.
+
+    Libraries that call Python back, such as those that write sound, swallow the exception that it
+    raises: whoever works in a loop asks now and then.
+    """
+
+    def __init__(self) -> None:
+        self.is_pressed = False
+
+    def __call__(self, *_: object) -> None:
+        """The signal's handler."""
+        self.is_pressed = True
+        raise KeyboardInterrupt
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if it was pressed."""
+        if self.is_pressed:
+            raise KeyboardInterrupt
+
+
 @contextmanager
-def reported() -> Iterator[None]:
-    """Errors as one line on standard error and an exit code."""
+def reported() -> Iterator[Interruption]:
+    """Errors as one line on standard error and an exit code; Ctrl-C likewise."""
+    interruption = Interruption()
+    is_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, interruption) if is_main else None
     try:
-        yield
+        yield interruption
+        interruption.check()
     except InputError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(EXIT_BAD_INPUT) from None
@@ -33,6 +60,9 @@ def reported() -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo("stopped", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
+    finally:
+        if is_main:
+            signal.signal(signal.SIGINT, before)
 
 
 def is_watched(quiet: bool) -> bool:

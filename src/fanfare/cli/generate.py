@@ -104,7 +104,7 @@ def generate(
     **inputs: object,
 ) -> None:
     """Make music from a prompt, a recording, or both."""
-    with reported(), notices(quiet=quiet) as noticed, ExitStack() as stack:
+    with reported() as interruption, notices(quiet=quiet) as noticed, ExitStack() as stack:
         from fanfare.settings import read_settings
 
         settings = read_settings()
@@ -151,6 +151,7 @@ def generate(
                 results.append(result)
                 if not as_json:
                     _print_result(result, quiet=quiet, to_stderr=to_stdout)
+                interruption.check()
         if as_json:
             typer.echo(json.dumps(results if count > 1 else results[0], ensure_ascii=False))
 
