@@ -54,7 +54,13 @@ def load_bundle(
         codec=None if codec is None else find(codec),
         diffusion=None if diffusion is None else find(diffusion),
     )
-    bundle = _identified(_load(path, parts, device, dtype), path)
+    try:
+        bundle = _identified(_load(path, parts, device, dtype), path)
+    except MemoryError as error:  # a damaged file may declare more than any machine has
+        raise CheckpointError(
+            f"{path}: it declares more than there is memory for: damaged, or too large for this"
+            " machine"
+        ) from error
     beside = path / FOLDER  # only our own layout has one
     place = parts.diffusion or (beside if (path / CARD).is_file() and beside.is_dir() else None)
     if place is None:
