@@ -55,6 +55,9 @@ class Shape:
         return list(self.delays or (book // self.channels for book in range(self.books)))
 
 
+SMALLEST = Shape(dim=8, card=8, books=1, codec_books=1, latent=4, text_dim=4)
+
+
 def language_model(shape: Shape, seed: int = 0) -> dict[str, Tensor]:
     """Random weights under audiocraft's names."""
     generator = torch.Generator().manual_seed(seed)

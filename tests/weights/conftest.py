@@ -1,4 +1,4 @@
-"""Tiny random models of transformers, saved as the hub has them."""
+"""Tiny random models of transformers, saved as the hub has them, and parts to go with others."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from transformers import (
 
 from fanfare.weights.bundle import Bundle
 from fanfare.weights.load import load_bundle
+from fanfare.weights.parts import Parts
+from layouts import SMALLEST, write_codec_folder, write_text_folder
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 MAX_DELAY = 3
@@ -136,3 +138,13 @@ def text_pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
 def melody_pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
     """A melody model."""
     return make_pair("melody", tmp_path_factory.mktemp("melody"))
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
+    """A sound text encoder and codec, for files that hold neither."""
+    root = tmp_path_factory.mktemp("parts")
+    return Parts(
+        text_encoder=write_text_folder(root / "t5", SMALLEST),
+        codec=write_codec_folder(root / "codec", SMALLEST),
+    )

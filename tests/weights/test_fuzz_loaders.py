@@ -10,7 +10,7 @@ import json
 import random
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from fanfare.weights.parts import Parts
 from fanfare.weights.text import load_text_folder
 from guards import outcome
 from layouts import (
-    Shape,
+    SMALLEST,
     audiocraft_codec,
     codec_config,
     language_model,
@@ -46,8 +46,7 @@ from mutations import WEIRD, Files, damage_files, damage_value
 from tiny import write_checkpoint
 
 N_CASES = 2000
-SHAPE = Shape(dim=8, card=8, books=1, codec_books=1, latent=4, text_dim=4)
-MELODY = Shape(dim=8, card=8, books=1, codec_books=1, latent=4, text_dim=4, n_chroma=2)
+MELODY = replace(SMALLEST, n_chroma=2)
 GOLDEN = Path(__file__).parent.parent / "golden"
 
 Load = Callable[[Path], object]
@@ -73,8 +72,8 @@ def read_files(folder: Path) -> Files:
 def formats(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Format]:
     """Every layout, tiny."""
     root = tmp_path_factory.mktemp("sound")
-    text = write_text_folder(root / "t5", SHAPE)
-    codec = write_codec_folder(root / "codec", SHAPE)
+    text = write_text_folder(root / "t5", SMALLEST)
+    codec = write_codec_folder(root / "codec", SMALLEST)
     parts = Parts(text_encoder=text, codec=codec)
 
     def load_file(folder: Path) -> object:
@@ -90,13 +89,13 @@ def formats(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Format]:
         return {"file": file.read_bytes()}
 
     made = {
-        "audiocraft folder": (read_files(write_audiocraft(root / "hub", SHAPE)), load_folder),
+        "audiocraft folder": (read_files(write_audiocraft(root / "hub", SMALLEST)), load_folder),
         "export": (only(write_export(root / "export", MELODY)), load_file),
-        "training": (only(write_training(root / "training", SHAPE)), load_file),
-        "legacy training": (only(write_training(root / "old", SHAPE, legacy=True)), load_file),
+        "training": (only(write_training(root / "training", SMALLEST)), load_file),
+        "legacy training": (only(write_training(root / "old", SMALLEST, legacy=True)), load_file),
         "transformers": (read_files(write_transformers(root / "hf", MELODY)), load_bundle),
         "transformers, pickled": (
-            read_files(write_transformers(root / "bin", SHAPE, pickled=True, shards=2)),
+            read_files(write_transformers(root / "bin", SMALLEST, pickled=True, shards=2)),
             load_bundle,
         ),
         "text encoder": (read_files(text), lambda folder: load_text_folder(folder, device="cpu")),
@@ -129,8 +128,8 @@ def write_files(folder: Path, files: Files) -> None:
 def damaged_values(rng: random.Random, folder: Path) -> str:
     """A file of audiocraft's whose settings or tensors are other ones; the format it is of."""
     name = rng.choice(["audiocraft folder", "export", "training"])
-    tensors: Any = language_model(SHAPE)
-    config: Any = training_config(SHAPE)
+    tensors: Any = language_model(SMALLEST)
+    config: Any = training_config(SMALLEST)
     if rng.randrange(2):
         config = damage_value(rng, config)
     else:
@@ -140,8 +139,8 @@ def damaged_values(rng: random.Random, folder: Path) -> str:
         text = yaml.safe_dump(config)
         torch.save({"best_state": tensors, "xp.cfg": text}, folder / "state_dict.bin")
         if rng.randrange(3) == 0:
-            text = json.dumps(damage_value(rng, codec_config(SHAPE)))
-            values = {"best_state": audiocraft_codec(SHAPE), "xp.cfg": text}
+            text = json.dumps(damage_value(rng, codec_config(SMALLEST)))
+            values = {"best_state": audiocraft_codec(SMALLEST), "xp.cfg": text}
             torch.save(values, folder / "compression_state_dict.bin")
     else:
         with omegaconf() as wrapped:

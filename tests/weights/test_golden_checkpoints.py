@@ -25,6 +25,7 @@ from fanfare.nn.sampling import SamplingSettings
 from fanfare.weights.bundle import Bundle
 from fanfare.weights.load import load_bundle
 from fanfare.weights.unpickle import read_pickle
+from layouts import transformers_name
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 BATTLE = "epic orchestral battle music with taiko drums"
@@ -37,30 +38,11 @@ def load_arrays(file: Path) -> dict[str, np.ndarray]:
         return dict(arrays)
 
 
-def hf_name(name: str) -> str:
-    """audiocraft's name of a tensor to transformers'."""
-    for theirs, new in (
-        ("condition_provider.conditioners.description.output_proj", "enc_to_dec_proj"),
-        ("condition_provider.conditioners.self_wav.output_proj", "audio_enc_to_dec_proj"),
-        ("transformer.layers", "decoder.model.decoder.layers"),
-        ("cross_attention", "encoder_attn"),
-        ("norm1", "self_attn_layer_norm"),
-        ("norm_cross", "encoder_attn_layer_norm"),
-        ("norm2", "final_layer_norm"),
-        ("linear1", "fc1"),
-        ("linear2", "fc2"),
-        ("out_norm", "decoder.model.decoder.layer_norm"),
-        ("linears", "decoder.lm_heads"),
-    ):
-        name = name.replace(theirs, new)
-    return "decoder.model.decoder.embed_tokens" + name[3:] if name.startswith("emb.") else name
-
-
 def as_transformers(tensors: dict[str, Tensor], kind: str, folder: Path) -> Path:
     """Write a checkpoint folder as transformers would."""
     renamed: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
-        new = hf_name(name)
+        new = transformers_name(name)
         if new.endswith("in_proj_weight"):
             for part, rows in zip("qkv", tensor.float().chunk(3), strict=True):
                 renamed[new.replace("in_proj", f"{part}_proj").replace("_weight", ".weight")] = rows

@@ -27,7 +27,7 @@ from fanfare.weights.text import load_text_folder
 from fanfare.weights.unpickle import open_pickle, read_pickle
 from guards import check_refused, outcome
 from layouts import (
-    Shape,
+    SMALLEST,
     language_model,
     omegaconf,
     training_config,
@@ -38,18 +38,7 @@ from layouts import (
     write_transformers,
 )
 
-SHAPE = Shape(dim=8, card=8, books=1, codec_books=1, latent=4, text_dim=4)
 HUGE = 10**9
-
-
-@pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
-    """A sound text encoder and codec."""
-    root = tmp_path_factory.mktemp("parts")
-    return Parts(
-        text_encoder=write_text_folder(root / "t5", SHAPE),
-        codec=write_codec_folder(root / "codec", SHAPE),
-    )
 
 
 def load(file: Path, parts: Parts, dtype: torch.dtype = torch.float32) -> Any:
@@ -90,7 +79,7 @@ def test_no_call_is_made(tmp_path: Path, name: str, protocol: int, legacy: bool)
     call = harm(folder)[name]
     for values in (
         {"best_state": call, "xp.cfg": ""},
-        {"best_state": language_model(SHAPE), "xp.cfg": call},
+        {"best_state": language_model(SMALLEST), "xp.cfg": call},
         call,
     ):
         torch.save(
@@ -104,9 +93,9 @@ def test_no_call_is_made(tmp_path: Path, name: str, protocol: int, legacy: bool)
 def test_no_call_is_made_from_within_settings(tmp_path: Path) -> None:
     file = tmp_path / "file"
     with omegaconf() as wrapped:
-        config = wrapped(training_config(SHAPE))
+        config = wrapped(training_config(SMALLEST))
         config._content["dataset"]._val = Call(os.mkdir, str(tmp_path / "harm"))
-        torch.save({"model": language_model(SHAPE), "xp.cfg": config}, file)
+        torch.save({"model": language_model(SMALLEST), "xp.cfg": config}, file)
     check_refused(partial(load_bundle, file), "it names")
     assert not (tmp_path / "harm").exists()
 
@@ -208,15 +197,35 @@ def test_packed_entries_are_refused_before_they_grow(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("legacy", [False, True])
 def test_cut_files(tmp_path: Path, parts: Parts, legacy: bool) -> None:
-    content = write_training(tmp_path / "whole", SHAPE, legacy=legacy).read_bytes()
+    content = write_training(tmp_path / "whole", SMALLEST, legacy=legacy).read_bytes()
     for share in (0.0, 0.0001, 0.1, 0.5, 0.9, 0.999):
         (tmp_path / "cut").write_bytes(content[: int(share * len(content))])
         check_refused(partial(load, tmp_path / "cut", parts), "cut: ")
 
 
+LENGTHS = {
+    "text": b"\x8d" + struct.pack("<Q", 2**38),
+    "text of four bytes' length": b"X" + struct.pack("<I", 2**31),
+    "bytes": b"\x8e" + struct.pack("<Q", 2**38),
+    "a number": b"\x8b" + struct.pack("<i", 2**31 - 1),
+    "less than nothing": b"\x8b" + struct.pack("<i", -1),
+    "more than an index holds": b"\x8d" + struct.pack("<Q", 2**63),
+}
+
+
+@pytest.mark.parametrize("name", LENGTHS)
+def test_lengths_that_lie_in_old_files(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "x"
+    torch.save({"best_state": {}}, file, _use_new_zipfile_serialization=False)
+    content = file.read_bytes()
+    for end in (0, content.index(b"}q")):  # of the file's mark, and of its values
+        file.write_bytes(content[:end] + b"\x80\x02" + LENGTHS[name] + content)
+        check_refused(partial(open_pickle, file), "x: ")
+
+
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
 def test_cut_files_of_a_folder(tmp_path: Path, name: str) -> None:
-    folder = write_transformers(tmp_path / "hf", SHAPE)
+    folder = write_transformers(tmp_path / "hf", SMALLEST)
     content = (folder / name).read_bytes()
     for size in (0, 1, 7, 8, len(content) // 2, len(content) - 1):
         (folder / name).write_bytes(content[:size])
@@ -230,17 +239,17 @@ DTYPES = ["int64", "int8", "bool", "complex64", "float8_e4m3fn"]
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_weights_are_real_numbers(tmp_path: Path, parts: Parts, dtype: str) -> None:
-    tensors = language_model(SHAPE)
+    tensors = language_model(SMALLEST)
     name = "transformer.layers.0.linear1.weight"
     tensors[name] = tensors[name].to(getattr(torch, dtype))
-    values = {"best_state": tensors, "xp.cfg": yaml.safe_dump(training_config(SHAPE))}
+    values = {"best_state": tensors, "xp.cfg": yaml.safe_dump(training_config(SMALLEST))}
     torch.save(values, tmp_path / "x")
     check_refused(partial(load, tmp_path / "x", parts), f"{name}: {dtype} where weights belong")
 
 
 @pytest.mark.parametrize("change", ["flat", "more", "none", "gone", "added", "no tensor", "nested"])
 def test_tensors_that_dont_fit(tmp_path: Path, parts: Parts, change: str) -> None:
-    tensors: dict[str, Any] = language_model(SHAPE)
+    tensors: dict[str, Any] = language_model(SMALLEST)
     name = "transformer.layers.0.self_attn.in_proj_weight"
     complaint = name
     if change == "flat":
@@ -258,35 +267,35 @@ def test_tensors_that_dont_fit(tmp_path: Path, parts: Parts, change: str) -> Non
     else:
         tensors[name] = 3 if change == "no tensor" else {"a": tensors[name]}
         complaint = f"{name} is no tensor"
-    values = {"best_state": tensors, "xp.cfg": yaml.safe_dump(training_config(SHAPE))}
+    values = {"best_state": tensors, "xp.cfg": yaml.safe_dump(training_config(SMALLEST))}
     torch.save(values, tmp_path / "x")
     check_refused(partial(load, tmp_path / "x", parts), complaint)
 
 
 def test_attention_under_two_names(tmp_path: Path, parts: Parts) -> None:
-    tensors = language_model(SHAPE)
+    tensors = language_model(SMALLEST)
     name = "transformer.layers.0.self_attn.out_proj.weight"
     tensors[name.replace("attn.", "attn.mha.")] = tensors[name]
-    values = {"best_state": tensors, "xp.cfg": yaml.safe_dump(training_config(SHAPE))}
+    values = {"best_state": tensors, "xp.cfg": yaml.safe_dump(training_config(SMALLEST))}
     torch.save(values, tmp_path / "x")
     check_refused(partial(load, tmp_path / "x", parts), "under two names")
 
 
 def test_what_isnt_a_number_is_loaded_and_found(tmp_path: Path, parts: Parts) -> None:
-    tensors = language_model(SHAPE)
+    tensors = language_model(SMALLEST)
     tensors["out_norm.bias"][1] = float("nan")
     tensors["linears.0.weight"][0, 0] = float("inf")
-    config = yaml.safe_dump(training_config(SHAPE))
+    config = yaml.safe_dump(training_config(SMALLEST))
     torch.save({"best_state": tensors, "xp.cfg": config}, tmp_path / "x")
     lm = load(tmp_path / "x", parts).lm
     assert not_finite(lm) == ["out_norm.bias", "heads.0.weight"]
-    assert not_finite(load(write_training(tmp_path / "y", SHAPE), parts).lm) == []
+    assert not_finite(load(write_training(tmp_path / "y", SMALLEST), parts).lm) == []
 
 
 def test_weights_too_large_for_float16_arent_made_infinite(tmp_path: Path, parts: Parts) -> None:
-    tensors = language_model(SHAPE)
+    tensors = language_model(SMALLEST)
     tensors["transformer.layers.0.linear1.weight"][0, 0] = 1e6
-    config = yaml.safe_dump(training_config(SHAPE))
+    config = yaml.safe_dump(training_config(SMALLEST))
     torch.save({"best_state": tensors, "xp.cfg": config}, tmp_path / "x")
     check_refused(
         partial(load, tmp_path / "x", parts, torch.float16),
@@ -363,14 +372,14 @@ def test_indices_of_shards(tmp_path: Path, index: object) -> None:
 
 
 def test_a_tensor_in_two_shards(tmp_path: Path) -> None:
-    folder = write_transformers(tmp_path / "hf", SHAPE, pickled=True, shards=2)
+    folder = write_transformers(tmp_path / "hf", SMALLEST, pickled=True, shards=2)
     shards = sorted(folder.glob("*.bin"))
     shards[1].write_bytes(shards[0].read_bytes())
     check_refused(partial(load_bundle, folder), "which another shard holds too")
 
 
 def test_a_tokenizer_with_more_words_than_the_text_encoder(tmp_path: Path) -> None:
-    folder = write_text_folder(tmp_path / "t5", SHAPE)
+    folder = write_text_folder(tmp_path / "t5", SMALLEST)
     text = (folder / "tokenizer.json").read_text().replace('"choir": 8', '"choir": 999')
     (folder / "tokenizer.json").write_text(text)
     check_refused(partial(load_text_folder, folder, device="cpu"), "knows token 999")
@@ -379,7 +388,7 @@ def test_a_tokenizer_with_more_words_than_the_text_encoder(tmp_path: Path) -> No
 def test_weight_norm_that_doesnt_fit(tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
-    folder = write_codec_folder(tmp_path / "codec", SHAPE)
+    folder = write_codec_folder(tmp_path / "codec", SMALLEST)
     tensors = load_file(folder / "model.safetensors")
     name = next(name for name in tensors if name.endswith("original0"))
     tensors[name] = tensors[name].expand(-1, 3, 3).contiguous()
@@ -402,7 +411,7 @@ def test_text_operations_of_old_pickles_say_nothing(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_audiocrafts_with_a_codec_that_isnt_one(tmp_path: Path, parts: Parts) -> None:
-    folder = write_audiocraft(tmp_path / "hub", SHAPE)
+    folder = write_audiocraft(tmp_path / "hub", SMALLEST)
     for values in ({}, {"pretrained": 3}, {"pretrained": "/etc"}, {"best_state": {}, "xp.cfg": ""}):
         torch.save(values, folder / "compression_state_dict.bin")
         with pytest.raises(CheckpointError, match=r"compression_state_dict\.bin"):

@@ -16,36 +16,23 @@ from fanfare.weights.parts import Parts
 from fanfare.weights.unpickle import open_pickle, read_config
 from guards import check_refused, outcome
 from layouts import (
-    Shape,
+    SMALLEST,
     codec_config,
     language_model,
     omegaconf,
     training_config,
     write_audiocraft,
-    write_codec_folder,
-    write_text_folder,
     write_transformers,
 )
 from tiny import write_checkpoint
 
-SHAPE = Shape(dim=8, card=8, books=1, codec_books=1, latent=4, text_dim=4)
 HUGE = 10**9
-
-
-@pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
-    """A sound text encoder and codec."""
-    root = tmp_path_factory.mktemp("parts")
-    return Parts(
-        text_encoder=write_text_folder(root / "t5", SHAPE),
-        codec=write_codec_folder(root / "codec", SHAPE),
-    )
 
 
 @pytest.fixture(scope="module")
 def sound_folder(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A folder of transformers' for each test to write a `config.json` into, and the sound one."""
-    folder = write_transformers(tmp_path_factory.mktemp("sound") / "hf", SHAPE)
+    folder = write_transformers(tmp_path_factory.mktemp("sound") / "hf", SMALLEST)
     return folder, (folder / "config.json").read_text()
 
 
@@ -101,7 +88,7 @@ def test_settings_in_pickles(tmp_path: Path) -> None:
             outer._content = [laughs] * 8
             laughs = outer
         for value in (loop, wrapped({"a": laughs})):
-            torch.save({"model": language_model(SHAPE), "xp.cfg": value}, tmp_path / "x")
+            torch.save({"model": language_model(SMALLEST), "xp.cfg": value}, tmp_path / "x")
             values = open_pickle(tmp_path / "x")
             check_refused(partial(read_config, values["xp.cfg"], "x"), "larger than any")
 
@@ -128,8 +115,8 @@ def change(config: Any, path: str, value: object) -> Any:
 def test_settings_of_impossible_size(
     tmp_path: Path, parts: Parts, path: str, value: object
 ) -> None:
-    config = change(training_config(SHAPE), path, value)
-    values = {"best_state": language_model(SHAPE), "xp.cfg": json.dumps(config)}
+    config = change(training_config(SMALLEST), path, value)
+    values = {"best_state": language_model(SMALLEST), "xp.cfg": json.dumps(config)}
     torch.save(values, tmp_path / "x")
     result = outcome(partial(load, tmp_path / "x", parts))
     if path.endswith("delays") and not value and value is not False:
@@ -192,11 +179,11 @@ def test_json(tmp_path: Path, content: str, complaint: str) -> None:
 
 @pytest.mark.parametrize("key", ["n_residual_layers", "lstm", "compress", "pad_mode", "ratios"])
 def test_settings_of_a_codec_of_the_wrong_kind(tmp_path: Path, parts: Parts, key: str) -> None:
-    folder = write_audiocraft(tmp_path / "hub", SHAPE)
+    folder = write_audiocraft(tmp_path / "hub", SMALLEST)
     file = folder / "compression_state_dict.bin"
     values = torch.load(file, weights_only=True)
     for value in ("9" * 5000, -1, None, [], HUGE, {}):
-        config = change(codec_config(SHAPE), f"seanet.{key}", value)
+        config = change(codec_config(SMALLEST), f"seanet.{key}", value)
         torch.save({**values, "xp.cfg": json.dumps(config)}, file)
         check_refused(partial(load_bundle, folder, text_encoder=parts.text_encoder), key)
 

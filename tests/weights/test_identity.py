@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 
 from fake_hub import fake_hub
-from fanfare.errors import CheckpointError
-from fanfare.weights import load
 from fanfare.weights.load import load_bundle
 from layouts import Shape, write_transformers
 
@@ -31,13 +29,3 @@ def test_a_folder_with_audiocrafts_weights_alone_is_audiocrafts(tmp_path: Path) 
     (tmp_path / "half" / "config.json").write_text("{}")  # fetched, its weights not
     parts = {"text_encoder": GOLDEN / "t5-base", "codec": GOLDEN / "encodec_32khz"}
     assert load_bundle(tmp_path / "half", **parts).config.n_codebooks == 8
-
-
-def test_more_than_there_is_memory_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def exhausted(*_: object, **__: object) -> None:
-        raise MemoryError
-
-    monkeypatch.setattr(load, "load_audiocraft", exhausted)
-    (tmp_path / "checkpoint.th").write_bytes(b"x")
-    with pytest.raises(CheckpointError, match="memory"):
-        load_bundle(tmp_path)

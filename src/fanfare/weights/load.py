@@ -54,13 +54,7 @@ def load_bundle(
         codec=None if codec is None else find(codec),
         diffusion=None if diffusion is None else find(diffusion),
     )
-    try:
-        bundle = _identified(_load(path, parts, device, dtype), path)
-    except MemoryError as error:  # a damaged file may declare more than any machine has
-        raise CheckpointError(
-            f"{path}: it declares more than there is memory for: damaged, or too large for this"
-            " machine"
-        ) from error
+    bundle = _identified(_load(path, parts, device, dtype), path)
     beside = path / FOLDER  # only our own layout has one
     place = parts.diffusion or (beside if (path / CARD).is_file() and beside.is_dir() else None)
     if place is None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from math import prod
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import torch
 
@@ -27,6 +27,7 @@ from fanfare.weights.pickles import Global, Maker, interpret, make
 from fanfare.weights.stored import StoredTensor, span
 
 MAX_PICKLE_BYTES = 64 * 1024 * 1024
+MAX_LINE_BYTES = 1000
 MAX_AXES = 16
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_VERSION = 1001
@@ -137,7 +138,31 @@ def _locate(stream: IO[bytes], entry: zipfile.ZipInfo) -> tuple[int, int]:
     return start, entry.file_size
 
 
-def _open_legacy(file: Path, stream: IO[bytes]) -> object:
+class _Capped:
+    """A file that gives no more at once than it holds, nor than any pickle's string is long.
+
+    Python sets memory aside for all that is asked for before it reads any of it.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.stream = stream
+        self.tell, self.seek = stream.tell, stream.seek
+        position = stream.tell()
+        self.size = stream.seek(0, 2)
+        stream.seek(position)
+
+    def read(self, n: int) -> bytes:
+        if not 0 <= n <= min(MAX_PICKLE_BYTES, self.size - self.stream.tell()):
+            raise ValueError("it ends too early")
+        return self.stream.read(n)
+
+    def readline(self) -> bytes:
+        return self.stream.readline(MAX_LINE_BYTES)
+
+
+def _open_legacy(file: Path, raw: IO[bytes]) -> object:
+    stream = cast(IO[bytes], _Capped(raw))
+
     def refuse(reference: object) -> object:
         raise pickle.UnpicklingError("it has tensors where none belong")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,7 @@ def _parse(text: str, what: str) -> object:
         raise CheckpointError(f"{what}: xp.cfg isn't YAML: {reason}") from error
 
 
-class _Walk:
+class _Walk(ABC):
     """Goes through values that may be nested without end, or hold each other."""
 
     def __init__(self, what: str) -> None:
@@ -125,9 +126,9 @@ class _Walk:
             return [self.of(item, depth + 1) for item in value]
         return value
 
+    @abstractmethod
     def one(self, value: Any) -> Any:
         """What stands for `value` itself."""
-        raise NotImplementedError
 
 
 class _Plain(_Walk):
