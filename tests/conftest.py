@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _recordings_as_they_are() -> Iterator[None]:
-    """Melody models hear no separated recordings, whatever this machine could do."""
+def _a_machine_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Caches of their own, and no separator of recordings, whatever this machine has."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FANFARE_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("FANFARE_MELODY_SEPARATION", "off")
         yield
 

@@ -127,9 +127,11 @@ def load(
         diffusion=diffusion,
         device=place,
         dtype=choice.loaded_as,
+        leave_layers=choice.leaves_layers,
     )
-    running = Engine(bundle.lm, choice)
-    return Model(replace(bundle, lm=running.lm), read_settings(), running)
+    settings = read_settings()
+    running = Engine(bundle.lm, choice, bundle.left, settings.cache_dir)
+    return Model(replace(bundle, lm=running.lm), settings, running)
 
 
 def _device(name: str) -> torch.device:

@@ -34,7 +34,8 @@ class Settings(BaseSettings):
     max_audio_s: int = Field(default=600, ge=1, description="Most seconds read from an audio input")
     max_audio_bytes: int = Field(default=256 * 2**20, ge=1, description="Largest audio input")
     cache_dir: Path = Field(
-        default_factory=_cache_dir, description="Where weights fetched by URL are kept"
+        default_factory=_cache_dir,
+        description="Where weights fetched by URL are kept, and graphs made of weights",
     )
     max_weights_bytes: int = Field(
         default=64 * 2**30, ge=1, description="Largest file of weights fetched by URL"

@@ -6,9 +6,10 @@ onnxruntime    CPUs, several times as fast; float32 (but for rounding), int8, in
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -18,6 +19,7 @@ from fanfare.engine.onnx_runner import PRECISIONS, OnnxModel, OnnxRunner
 from fanfare.engine.torch_runner import make_runner
 from fanfare.errors import InputError
 from fanfare.nn.lm import LanguageModel
+from fanfare.weights.tensors import Left
 
 ENGINES = ("auto", "torch", "onnxruntime")
 TORCH_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -32,6 +34,11 @@ class Choice:
 
     engine: str
     dtype: str
+
+    @property
+    def leaves_layers(self) -> bool:
+        """Whether the engine reads the layers' weights from their files itself."""
+        return self.engine == "onnxruntime"
 
     @property
     def loaded_as(self) -> torch.dtype:
@@ -82,7 +89,14 @@ class Engine:
         lm: the model's shape, embeddings and conditioning; with ONNX Runtime, without its layers.
     """
 
-    def __init__(self, lm: LanguageModel, choice: Choice) -> None:
+    def __init__(
+        self,
+        lm: LanguageModel,
+        choice: Choice,
+        left: Mapping[str, Left] | None = None,
+        cache_dir: Path | None = None,
+    ) -> None:
+        """Of `left` and `cache_dir` see `OnnxModel`; the torch engine needs whole models."""
         self.model: LanguageModel | OnnxModel = lm
         self.lm = lm
         if choice.engine == "onnxruntime":
@@ -90,7 +104,7 @@ class Engine:
             if precision == "auto":
                 n_parameters = sum(p.numel() for p in lm.parameters())
                 precision = "int8" if n_parameters >= LARGE else "float32"
-            self.model = OnnxModel(lm, precision)
+            self.model = OnnxModel(lm, precision, left, cache_dir)
             self.lm = self.model.lm
             self.name = self.model.name
         else:

@@ -9,16 +9,19 @@ one leaves, the last takes its place, so that those that run are always the firs
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fanfare.engine.graph_files import CROSS, STEP, with_graphs
 from fanfare.nn.lm import LanguageModel
 from fanfare.nn.transformer import rope_rotation, sin_embedding
+from fanfare.weights.tensors import Left
 
 PRECISIONS = ("float32", "int8", "int4")
 SLOTS_AT_ONCE = 256
@@ -72,22 +75,32 @@ class _Call:
 class OnnxModel:
     """A language model's graphs, ready to run on a CPU; any number of runners share them.
 
-    `precision` is "float32", "int8" or "int4" (whose heads keep 8 bits). Torch should have one
-    thread while steps are made: its idle threads spin, and take the cores from those of ONNX
-    Runtime (62 steps a second instead of 40, at the size of small).
+    `precision` is "float32", "int8" or "int4" (whose heads keep 8 bits). Weights of `lm` that are
+    on the meta device are read through `left`; the graphs of such a model are kept in `cache_dir`.
+    Torch should have one thread while steps are made: its idle threads spin, and take the cores
+    from those of ONNX Runtime (62 steps a second instead of 40, at the size of small).
+
+    Raises OutputError if there is no room for the graphs.
     """
 
-    def __init__(self, lm: LanguageModel, precision: str = "int8") -> None:
+    def __init__(
+        self,
+        lm: LanguageModel,
+        precision: str = "int8",
+        left: Mapping[str, Left] | None = None,
+        cache_dir: Path | None = None,
+    ) -> None:
         assert precision in PRECISIONS, precision
-        from fanfare.engine.onnx_graph import cross_graph, step_graph
-
         self.name = f"onnxruntime {precision}"
         self.precision = precision
         self.lm = without_layers(lm)
-        self.session = _session(step_graph(lm, precision).SerializeToString())
-        self.cross_session = None
-        if lm.config.text_fusion == "cross":
-            self.cross_session = _session(cross_graph(lm, precision).SerializeToString())
+        has_cross = lm.config.text_fusion == "cross"
+
+        def sessions(folder: Path) -> tuple[Any, Any]:
+            return _session(folder / STEP), _session(folder / CROSS) if has_cross else None
+
+        opened = with_graphs(sessions, lm, precision, left or {}, cache_dir)
+        self.session, self.cross_session = opened
 
 
 class OnnxRunner:
@@ -271,14 +284,14 @@ def without_layers(lm: LanguageModel) -> LanguageModel:
     return shell
 
 
-def _session(model: bytes) -> Any:
+def _session(graph: Path) -> Any:
     """A session on as many threads as torch has."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def _bind(bind: Any, name: str, tensor: Tensor) -> None:

@@ -27,6 +27,9 @@ from fanfare.nn.transformer import (
     sin_embedding,
 )
 
+LAYERS = r"(layers|out_norm|heads)\..*"
+"""Regular expression for the names of the weights that every step multiplies by."""
+
 
 class LanguageModel(nn.Module):
     """Predicts each next column of the delayed sequence (MusicGen, arXiv 2306.05284).
@@ -79,7 +82,7 @@ class LanguageModel(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.out_norm.weight.device
+        return self.emb[0].get_parameter("weight").device
 
     @property
     def dtype(self) -> torch.dtype:

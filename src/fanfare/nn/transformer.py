@@ -90,8 +90,15 @@ def causal_mask(
     return seen
 
 
+NORM_EPS = 1e-5
+"""Of the published models."""
+
+
 class Norm(nn.LayerNorm):
     """Layer normalisation in float32, of weights of any type."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim, eps=NORM_EPS)
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., D] to float32 [..., D]."""

@@ -21,7 +21,7 @@ import torch
 from fanfare.errors import CheckpointError
 from fanfare.nn.codec import Codec
 from fanfare.nn.config import LmConfig
-from fanfare.nn.lm import LanguageModel
+from fanfare.nn.lm import LAYERS, LanguageModel
 from fanfare.weights.audiocraft_codec import (
     CODEC_STATE,
     CODECS,
@@ -78,7 +78,12 @@ def find_checkpoint(folder: Path) -> Path | None:
 
 
 def load_audiocraft(
-    path: Path, parts: Parts, *, device: torch.device | str, dtype: torch.dtype
+    path: Path,
+    parts: Parts,
+    *,
+    device: torch.device | str,
+    dtype: torch.dtype,
+    leave_layers: bool = False,
 ) -> Bundle:
     """The checkpoint at `path`: a folder as on the hub or of a training, or a file by any name.
 
@@ -111,13 +116,17 @@ def load_audiocraft(
     check_text(text, config, str(file))
     with torch.device("meta"):
         lm = LanguageModel(config)
-    fill(lm, source, RENAMES, what=str(file), ignored=IGNORED, dtype=dtype, device=device)
+    left = fill(
+        lm, source, RENAMES, what=str(file), ignored=IGNORED,
+        leave=LAYERS if leave_layers else None, dtype=dtype, device=device,
+    )  # fmt: skip
     return Bundle(
         name=path.resolve().name if path.is_dir() else path.stem,
         source=path,
         lm=lm.eval().requires_grad_(False),
         codec=codec,
         text=text,
+        left=left,
     )
 
 

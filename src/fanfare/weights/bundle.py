@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from fanfare.nn.diffusion import MultiBandDiffusion
 from fanfare.nn.lm import LanguageModel
 from fanfare.nn.melody import chroma
 from fanfare.nn.text import TextEncoder
+from fanfare.weights.tensors import Left
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +33,8 @@ class Bundle:
         diffusion: another way from codes to audio; float32.
         licence: of the weights, as an SPDX identifier; None = not stated in the files.
         extra: what else the checkpoint says of itself.
+        left: weights of `lm` that stayed in their files, under its names; there they are on the
+            meta device.
     """
 
     name: str
@@ -41,6 +45,7 @@ class Bundle:
     diffusion: MultiBandDiffusion | None = None
     licence: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+    left: Mapping[str, Left] = field(default_factory=dict)
 
     @property
     def config(self) -> LmConfig:

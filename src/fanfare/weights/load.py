@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -32,6 +33,7 @@ def load_bundle(
     diffusion: str | Path | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
+    leave_layers: bool = False,
 ) -> Bundle:
     """Load a model with everything it needs.
 
@@ -44,6 +46,8 @@ def load_bundle(
             own; as `source`, or a file.
         device: where the weights go.
         dtype: of the language model; everything else stays float32.
+        leave_layers: whether to leave the language model's layers and heads in their files, for
+            an engine that keeps them otherwise: `Bundle.left` reads them.
 
     Raises:
         CheckpointError: the checkpoint is missing, damaged, or of an unknown kind.
@@ -54,7 +58,7 @@ def load_bundle(
         codec=None if codec is None else find(codec),
         diffusion=None if diffusion is None else find(diffusion),
     )
-    bundle = _identified(_load(path, parts, device, dtype), path)
+    bundle = _identified(_load(path, parts, device, dtype, leave_layers), path)
     beside = path / FOLDER  # only our own layout has one
     place = parts.diffusion or (beside if (path / CARD).is_file() and beside.is_dir() else None)
     if place is None:
@@ -81,14 +85,17 @@ def _is_partly_fetched(folder: Path) -> bool:
     return not theirs and find_checkpoint(folder) is not None
 
 
-def _load(path: Path, parts: Parts, device: torch.device | str, dtype: torch.dtype) -> Bundle:
+def _load(
+    path: Path, parts: Parts, device: torch.device | str, dtype: torch.dtype, leave_layers: bool
+) -> Bundle:
     """The checkpoint at `path`, without its diffusion weights."""
+    how: dict[str, Any] = {"device": device, "dtype": dtype, "leave_layers": leave_layers}
     if (path / CARD).is_file():
-        return load_own(path, parts, device=device, dtype=dtype)
+        return load_own(path, parts, **how)
     if (path / "config.json").is_file() and not _is_partly_fetched(path):
-        return load_transformers(path, parts, device=device, dtype=dtype)
+        return load_transformers(path, parts, **how)
     if path.is_file() or find_checkpoint(path) is not None:
-        return load_audiocraft(path, parts, device=device, dtype=dtype)
+        return load_audiocraft(path, parts, **how)
     raise CheckpointError(
         f"{path}: no checkpoint of a known layout; expected {CARD} (Fanfare's own), config.json"
         f" (transformers), {STATE} (audiocraft), {EXPORT} (a fine-tune) or {TRAINING} (a training)"

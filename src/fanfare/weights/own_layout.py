@@ -25,7 +25,7 @@ from transformers import EncodecModel
 from fanfare.errors import CheckpointError
 from fanfare.nn.config import LmConfig
 from fanfare.nn.diffusion import MultiBandDiffusion
-from fanfare.nn.lm import LanguageModel
+from fanfare.nn.lm import LAYERS, LanguageModel
 from fanfare.nn.text import TextEncoder
 from fanfare.weights.audiocraft_codec import load_codec
 from fanfare.weights.bundle import Bundle
@@ -49,7 +49,12 @@ KEYS = {"format", "name", "licence", "lm", "codec", "text", "extra"}
 
 
 def load_own(
-    folder: Path, parts: Parts, *, device: torch.device | str, dtype: torch.dtype
+    folder: Path,
+    parts: Parts,
+    *,
+    device: torch.device | str,
+    dtype: torch.dtype,
+    leave_layers: bool = False,
 ) -> Bundle:
     """The checkpoint in `folder`, without its diffusion weights.
 
@@ -61,7 +66,10 @@ def load_own(
     config = card_config(card, folder)
     with torch.device("meta"):
         lm = LanguageModel(config)
-    fill(lm, open_safetensors(folder, "lm"), (), what=what, dtype=dtype, device=device)
+    left = fill(
+        lm, open_safetensors(folder, "lm"), (), what=what,
+        leave=LAYERS if leave_layers else None, dtype=dtype, device=device,
+    )  # fmt: skip
     codec = load_codec(
         parts.codec or _part(card, "codec", folder),
         channels=config.channels,
@@ -81,6 +89,7 @@ def load_own(
         text=text,
         licence=card.get("licence"),
         extra=card.get("extra") or {},
+        left=left,
     )
 
 

@@ -45,6 +45,33 @@ class Rename:
     theirs: tuple[str, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Left:
+    """A weight that stays in its files until it is called for.
+
+    Attributes:
+        parts: the tensors that make it up, stacked along the first axis.
+        shape: of the weight.
+        what: names it in errors.
+    """
+
+    parts: tuple[Callable[[], Tensor], ...]
+    shape: torch.Size
+    what: str
+
+    def __call__(self) -> Tensor:
+        """The weight, float32 on the CPU. CheckpointError if its files have changed."""
+        return _assembled(
+            _checked(self.parts, self.shape, self.what), self.shape,
+            dtype=torch.float32, device="cpu", buffer=new_buffer(),
+        )  # fmt: skip
+
+    @property
+    def files(self) -> set[Path]:
+        """Those that hold it."""
+        return {part.file for part in self.parts if isinstance(part, StoredTensor)}
+
+
 @dataclass(frozen=True)
 class Fusion:
     """A weight kept as direction and length (weight norm), under the names of one library."""
@@ -169,9 +196,10 @@ def fill(
     what: str,
     ignored: str | None = None,
     tied: str | None = None,
+    leave: str | None = None,
     dtype: torch.dtype,
     device: torch.device | str,
-) -> None:
+) -> dict[str, Left]:
     """Give `module`, made on the meta device, the weights of `source`, one tensor at a time.
 
     At no time is more in memory than the weights filled so far and one small buffer.
@@ -184,8 +212,12 @@ def fill(
         what: names the file in errors.
         ignored: regular expression for tensors of the source that have no use.
         tied: regular expression for weights of the module that are others in disguise.
+        leave: regular expression for weights of the module that stay on the meta device.
         dtype: of every floating-point weight.
         device: where they go.
+
+    Returns:
+        The weights that `leave` left in their files, under the module's names.
 
     Raises:
         CheckpointError: a tensor is missing, unknown, of another shape, or not of real numbers.
@@ -202,30 +234,25 @@ def fill(
         )
     low_precision: str | None = getattr(module, "LOW_PRECISION", None)
     weights: dict[str, Tensor] = {}
+    left: dict[str, Left] = {}
     buffer = new_buffer()
     for ours, theirs in wanted.items():
+        shape, name = empty[ours].shape, f"{what}: {', '.join(theirs)}"
+        parts = _checked([source[part] for part in theirs], shape, name)
+        if matches(leave, ours):
+            left[ours] = Left(tuple(source[part] for part in theirs), shape, name)
+            continue
         kept = low_precision is not None and not matches(low_precision, ours)
-        weights[ours] = _assembled(
-            [source[name] for name in theirs],
-            empty[ours].shape,
-            what=f"{what}: {', '.join(theirs)}",
-            dtype=torch.promote_types(dtype, torch.float32) if kept else dtype,
-            device=device,
-            buffer=buffer,
-        )
+        made_as = torch.promote_types(dtype, torch.float32) if kept else dtype
+        weights[ours] = _assembled(parts, shape, dtype=made_as, device=device, buffer=buffer)
     module.load_state_dict(weights, strict=False, assign=True)
+    return left
 
 
-def _assembled(
-    parts: Sequence[Callable[[], Tensor]],
-    shape: torch.Size,
-    *,
-    what: str,
-    dtype: torch.dtype,
-    device: torch.device | str,
-    buffer: Tensor,
-) -> Tensor:
-    """One weight from the tensors that make it up, stacked along the first axis."""
+def _checked(
+    parts: Sequence[Callable[[], Tensor]], shape: torch.Size, what: str
+) -> list[StoredTensor | Tensor]:
+    """The tensors that make up one weight, where they fit it."""
     made = [part if isinstance(part, StoredTensor) else part() for part in parts]
     found = [tuple(part.shape) for part in made]
     fits = found == [tuple(shape)]
@@ -237,6 +264,18 @@ def _assembled(
         raise CheckpointError(f"{what} is {sizes}, but its configuration says {tuple(shape)}.")
     for part in made:
         _check_floats(part.dtype, what)
+    return made
+
+
+def _assembled(
+    made: Sequence[StoredTensor | Tensor],
+    shape: torch.Size,
+    *,
+    dtype: torch.dtype,
+    device: torch.device | str,
+    buffer: Tensor,
+) -> Tensor:
+    """One weight from the tensors that make it up, stacked along the first axis."""
     if len(made) == 1 and isinstance(made[0], Tensor):
         return made[0].to(device, dtype)
     weight = torch.empty(shape, dtype=dtype, device=device)

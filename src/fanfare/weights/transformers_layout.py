@@ -15,12 +15,13 @@ import torch
 
 from fanfare.errors import CheckpointError
 from fanfare.nn.config import LmConfig
-from fanfare.nn.lm import LanguageModel
+from fanfare.nn.lm import LAYERS, LanguageModel
 from fanfare.weights.audiocraft_codec import load_codec
 from fanfare.weights.bundle import Bundle
 from fanfare.weights.codec import build_codec, check_codec, encodec_config
 from fanfare.weights.parts import Parts
 from fanfare.weights.tensors import (
+    Left,
     Rename,
     TensorSource,
     fill,
@@ -76,7 +77,12 @@ REQUIRED: dict[str, object] = {
 
 
 def load_transformers(
-    folder: Path, parts: Parts, *, device: torch.device | str, dtype: torch.dtype
+    folder: Path,
+    parts: Parts,
+    *,
+    device: torch.device | str,
+    dtype: torch.dtype,
+    leave_layers: bool = False,
 ) -> Bundle:
     """The checkpoint in `folder`.
 
@@ -87,7 +93,7 @@ def load_transformers(
     what = str(folder)
     config = lm_config(values, what)
     source = open_tensors(folder)
-    lm = _load_lm(config, source, what, device=device, dtype=dtype)
+    lm, left = _load_lm(config, source, what, leave_layers=leave_layers, device=device, dtype=dtype)
     if parts.codec is not None:
         codec = load_codec(
             parts.codec, channels=config.channels, n_codebooks=config.n_codebooks, device=device
@@ -114,7 +120,9 @@ def load_transformers(
             device=device,
         )
     check_text(text, config, what)
-    return Bundle(name=folder.resolve().name, source=folder, lm=lm, codec=codec, text=text)
+    return Bundle(
+        name=folder.resolve().name, source=folder, lm=lm, codec=codec, text=text, left=left
+    )
 
 
 def lm_config(given: Mapping[str, Any], what: str) -> LmConfig:
@@ -164,9 +172,11 @@ def _load_lm(
     source: TensorSource,
     what: str,
     *,
+    leave_layers: bool,
     device: torch.device | str,
     dtype: torch.dtype,
-) -> LanguageModel:
+) -> tuple[LanguageModel, dict[str, Left]]:
+    """The model, and those of its weights that stayed in their files."""
     own = {
         name: read
         for name, read in source.items()
@@ -174,5 +184,8 @@ def _load_lm(
     }
     with torch.device("meta"):
         lm = LanguageModel(config)
-    fill(lm, own, RENAMES, what=what, ignored=IGNORED, dtype=dtype, device=device)
-    return lm.eval().requires_grad_(False)
+    left = fill(
+        lm, own, RENAMES, what=what, ignored=IGNORED,
+        leave=LAYERS if leave_layers else None, dtype=dtype, device=device,
+    )  # fmt: skip
+    return lm.eval().requires_grad_(False), left
