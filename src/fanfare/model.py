@@ -11,6 +11,7 @@ import torch
 
 from fanfare.chunks import CHUNK_S
 from fanfare.engine.engine import Engine, choose
+from fanfare.engine.memory import give_back
 from fanfare.errors import InputError
 from fanfare.inputs import Inputs
 from fanfare.piece import Audio
@@ -129,8 +130,13 @@ def load(
         dtype=choice.loaded_as,
         leave_layers=choice.leaves_layers,
     )
+    choice = choice.for_model(bundle.lm)
+    if choice.is_quantised and bundle.text is not None:
+        bundle.text.narrow()
+    give_back()
     settings = read_settings()
     running = Engine(bundle.lm, choice, bundle.left, settings.cache_dir)
+    give_back()
     return Model(replace(bundle, lm=running.lm), settings, running)
 
 

@@ -122,7 +122,7 @@ def test_long_audio_is_decoded_in_pieces_without_seams(
     codec = pair.ours.codec
     codes = torch.randint(64, (2, codec.n_codebooks, 75))
     whole = codec.decode(codes)
-    monkeypatch.setattr("fanfare.nn.codec.CHUNK_FRAMES", 20)
+    monkeypatch.setattr("fanfare.nn.codec.PART_FRAMES", 20)
     torch.testing.assert_close(codec.decode(codes), whole, atol=1e-5, rtol=0)
 
 

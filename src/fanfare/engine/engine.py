@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from fanfare.engine.job import Frames, Job, Progress, Result
 from fanfare.engine.loop import run
+from fanfare.engine.memory import give_back
 from fanfare.engine.onnx_runner import PRECISIONS, OnnxModel, OnnxRunner
 from fanfare.engine.torch_runner import make_runner
 from fanfare.errors import InputError
@@ -34,6 +35,18 @@ class Choice:
 
     engine: str
     dtype: str
+
+    def for_model(self, lm: LanguageModel) -> Choice:
+        """The same without "auto", which depends on the size of `lm`."""
+        if self.dtype != "auto":
+            return self
+        n_parameters = sum(p.numel() for p in lm.parameters())
+        return replace(self, dtype="int8" if n_parameters >= LARGE else "float32")
+
+    @property
+    def is_quantised(self) -> bool:
+        """Whether matrices are integers."""
+        return self.dtype in ("int8", "int4")
 
     @property
     def leaves_layers(self) -> bool:
@@ -100,11 +113,8 @@ class Engine:
         self.model: LanguageModel | OnnxModel = lm
         self.lm = lm
         if choice.engine == "onnxruntime":
-            precision = choice.dtype
-            if precision == "auto":
-                n_parameters = sum(p.numel() for p in lm.parameters())
-                precision = "int8" if n_parameters >= LARGE else "float32"
-            self.model = OnnxModel(lm, precision, left, cache_dir)
+            dtype = choice.for_model(lm).dtype
+            self.model = OnnxModel(lm, dtype, left, cache_dir)
             self.lm = self.model.lm
             self.name = self.model.name
         else:
@@ -124,6 +134,7 @@ class Engine:
             with single_thread():
                 event = next(events, None)
             if event is None:
+                give_back()
                 return
             yield event
 

@@ -5,17 +5,17 @@ B batch, C channels, N samples, K codebooks (of all channels), T frames.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from transformers import EncodecModel
 from transformers.models.encodec.modeling_encodec import EncodecLSTM
 
-CHUNK_FRAMES = 1500
-"""Longest audio that is decoded at once."""
-MARGIN_FRAMES = 16
-"""Frames on either side of a piece that may change its samples; two or so would do."""
+from fanfare.nn.overlap import Overlap
+
+PART_FRAMES = 100
+"""How much is decoded at once on a CPU, whose caches hold the layers of no more."""
+GPU_PART_FRAMES = 1500
+"""The same elsewhere, where it bounds memory."""
 
 
 class Codec(nn.Module):
@@ -101,28 +101,14 @@ class Codec(nn.Module):
     def decode(self, codes: Tensor) -> Tensor:
         """Codes [B, K, T] to audio [B, C, hop * T].
 
-        Memory is that of half a minute at most: long audio is put together from pieces that
-        overlap.
+        Convolutions run over parts that overlap as far as they hear.
         """
-        B, _, T = codes.shape
-        latent = self.latent(codes)  # [BC, latent, T]
-        if T <= CHUNK_FRAMES:
-            wav: Tensor = self.model.decoder(latent)  # [BC, 1, N]
-            return wav.reshape(B, self.channels, -1)
+        B = codes.shape[0]
+        n = PART_FRAMES if self.device.type == "cpu" else GPU_PART_FRAMES
         first, recurrent, local = self.decoder_parts()
-        latent = recurrent(first(latent))  # [BC, D, T]
-        pieces = [
-            self._decode_part(latent, local, start, min(start + CHUNK_FRAMES, T))
-            for start in range(0, T, CHUNK_FRAMES)
-        ]
-        return torch.cat(pieces, dim=-1).reshape(B, self.channels, -1)
-
-    def _decode_part(
-        self, latent: Tensor, layers: Sequence[nn.Module], start: int, stop: int
-    ) -> Tensor:
-        """Frames `start` to `stop` of [BC, D, T] through convolutions: [BC, 1, hop * frames]."""
-        left = max(0, start - MARGIN_FRAMES)
-        x = latent[:, :, left : stop + MARGIN_FRAMES]
-        for layer in layers:
-            x = layer(x)
-        return x[:, :, (start - left) * self.hop : (stop - left) * self.hop]
+        x = recurrent(first(self.latent(codes)))  # [BC, D, T]
+        overlap = Overlap(local, self.hop)
+        *parts, last = torch.split(x, n, dim=2)
+        wav = [overlap.run(part, is_last=False) for part in parts]  # each [BC, 1, N]
+        wav.append(overlap.run(last, is_last=True))
+        return torch.cat(wav, dim=2).reshape(B, self.channels, -1)

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import torch
 from tokenizers import Tokenizer
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from transformers import T5EncoderModel
+
+FLOAT16_MAX = 65504.0
+
+
+class Widened(nn.Module):
+    """A weight of few bits as one of float32, whenever it is asked for."""
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Of any shape to the same."""
+        return weight.float()
 
 
 class TextEncoder:
@@ -22,6 +33,20 @@ class TextEncoder:
     def dim(self) -> int:
         """Width of the vectors."""
         return int(self.model.config.d_model)
+
+    def narrow(self) -> None:
+        """Keep matrices in float16, half as large; what is computed stays float32.
+
+        Matrices that float16 can't hold stay as they are.
+        """
+        for module in self.model.modules():
+            weight = getattr(module, "weight", None)
+            if not isinstance(module, nn.Linear | nn.Embedding) or weight.dtype != torch.float32:
+                continue
+            if parametrize.is_parametrized(module) or float(weight.abs().max()) > FLOAT16_MAX:
+                continue
+            module.weight = nn.Parameter(weight.half(), requires_grad=False)
+            parametrize.register_parametrization(module, "weight", Widened(), unsafe=True)
 
     @torch.inference_mode()
     def encode(self, text: str | None) -> Tensor | None:
