@@ -40,9 +40,9 @@ class TextEncoder:
         Matrices that float16 can't hold stay as they are.
         """
         for module in self.model.modules():
-            weight = getattr(module, "weight", None)
-            if not isinstance(module, nn.Linear | nn.Embedding) or weight.dtype != torch.float32:
+            if not isinstance(module, nn.Linear | nn.Embedding):
                 continue
+            weight = module.weight
             if parametrize.is_parametrized(module) or float(weight.abs().max()) > FLOAT16_MAX:
                 continue
             module.weight = nn.Parameter(weight.half(), requires_grad=False)
