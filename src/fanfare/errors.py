@@ -5,6 +5,7 @@
     │   └── AudioFileError an audio input can't be read
     ├── CheckpointError    weights are missing, damaged or of an unknown kind
     ├── MissingExtraError  an optional dependency isn't installed; carries the command
+    ├── BusyError          too many requests wait already; says how many
     └── OutputError        a result can't be written where it was asked for
 
 Anything else that escapes is a fault of Fanfare's own.
@@ -54,6 +55,19 @@ class MissingExtraError(FanfareError):
     def __init__(self, package: str, purpose: str, command: str) -> None:
         self.command = command
         super().__init__(f"{purpose} needs {package}, which isn't installed: {command}")
+
+
+class BusyError(FanfareError):
+    """The queue is full: nothing is wrong with the request, there is no room for it now.
+
+    Attributes:
+        n_waiting: how many requests wait.
+    """
+
+    def __init__(self, n_waiting: int) -> None:
+        self.n_waiting = n_waiting
+        are = "request is" if n_waiting == 1 else "requests are"
+        super().__init__(f"{n_waiting} {are} waiting already: try again when some are done")
 
 
 class OutputError(FanfareError):

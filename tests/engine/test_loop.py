@@ -13,9 +13,9 @@ from torch import Tensor
 from fanfare.engine.job import Frames, Job, Made, Progress, Result
 from fanfare.engine.loop import Loop
 from fanfare.engine.runner import Runner
-from fanfare.engine.scheduler import BusyError
 from fanfare.engine.torch_engine import generate
-from fanfare.engine.torch_runner import GraphRunner, TorchRunner
+from fanfare.engine.torch_runner import TorchRunner
+from fanfare.errors import BusyError
 from fanfare.nn.lm import LanguageModel
 from fanfare.nn.sampling import SamplingSettings
 
@@ -98,35 +98,6 @@ def test_fewer_rows_than_jobs_take_longer_and_make_the_same(kind: str) -> None:
         assert torch.equal(ours, theirs)
     n_steps = len(progress)
     assert progress == [Progress(step + 1, n_steps) for step in range(n_steps)]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_replayable_step_makes_the_same(kind: str) -> None:
-    lm = build(kind)
-    jobs = make_jobs(lm)
-    *_, expected = generate(lm, jobs)
-    runner = GraphRunner(lm, 5, captures=False)
-    for _ in range(2):  # it's kept for the next jobs
-        *_, result = generate(runner, jobs)
-        assert isinstance(result, Result)
-        assert isinstance(expected, Result)
-        for ours, theirs in zip(result.codes, expected.codes, strict=True):
-            assert ours is not None
-            assert theirs is not None
-            assert torch.equal(ours, theirs)
-    assert not runner.used
-
-
-def test_shapes_of_replays_follow_the_rows_and_the_slots() -> None:
-    lm = build("cross")
-    jobs = make_jobs(lm)
-    runner = GraphRunner(lm, 8, captures=False)
-    list(generate(runner, [replace(jobs[3], n_frames=130)]))
-    assert sorted(runner.replays) == [(1, 64), (1, 96), (1, 128), (1, 192)]
-    list(generate(runner, [jobs[0], jobs[3]]))
-    assert sorted(runner.replays)[4:] == [(2, 64), (4, 64)], "two rows are left when one leaves"
-    list(generate(runner, [replace(jobs[3], n_frames=200)]))
-    assert (2, 64) not in runner.replays, "larger buffers are elsewhere"
 
 
 @torch.inference_mode()

@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from fanfare.engine.scheduler import Admission, BusyError, Scheduler
+from fanfare.engine.scheduler import Admission, Scheduler
+from fanfare.errors import BusyError
 
 
 def test_first_come_first_served() -> None:
@@ -32,7 +33,7 @@ def test_the_queue_is_bounded() -> None:
     scheduler = Scheduler(1, max_waiting=2)
     scheduler.submit(0, 1)
     scheduler.submit(1, 1)
-    with pytest.raises(BusyError, match="2 requests are waiting"):
+    with pytest.raises(BusyError, match="2 requests are waiting already: try again"):
         scheduler.submit(2, 1)
     scheduler.admit()
     scheduler.submit(3, 1)

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torch import Tensor
 
-from fanfare.nn.sampling import SamplingSettings, draw, exponential_noise, mix_guidance
+from fanfare.nn.sampling import (
+    BatchSettings,
+    SamplingSettings,
+    draw,
+    draw_each,
+    exponential_noise,
+    mix_guidance,
+)
 
 K, CARD = 4, 300
 
@@ -74,3 +83,22 @@ def test_guidance_interpolates_and_goes_beyond() -> None:
     torch.testing.assert_close(mix_guidance(cond, null, 0.0), null)
     torch.testing.assert_close(mix_guidance(cond, null, 1.0), cond)
     torch.testing.assert_close(mix_guidance(cond, null, 3.0), 3 * cond - 2 * null)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("seed", range(5))
+def test_every_job_draws_what_it_would_draw_alone(seed: int, ties: bool) -> None:
+    settings = [
+        SamplingSettings(*fields)
+        for fields in itertools.product(
+            (0, 1, 2, 50, CARD - 1, CARD, 9 * CARD), (0.0, 1e-6, 0.5, 0.9, 1.0), (0.0, 0.3, 1.0, 2)
+        )
+    ]
+    J = len(settings)
+    logits = 3 * torch.randn(J, K, CARD, generator=seeded(seed))
+    if ties:
+        logits = logits.round()
+    numbers = exponential_noise(torch.empty(J, K, CARD), seeded(seed + 1))
+    tokens = draw_each(logits, BatchSettings.of(settings, CARD), numbers)
+    for j, one in enumerate(settings):
+        assert torch.equal(tokens[j], draw(logits[j], one, numbers[j])), one

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fanfare.engine.ensemble import Ensemble
+from fanfare.engine.graph_runner import GraphEnsemble, GraphRunner
 from fanfare.engine.job import Frames, Job, Made, Progress, Result
 from fanfare.engine.runner import Runner
 from fanfare.engine.scheduler import Scheduler
@@ -28,14 +29,17 @@ class Loop:
     """
 
     def __init__(
-        self, runner: Runner, max_rows: int | None = None, max_waiting: int | None = None
+        self,
+        runner: Runner | GraphRunner,
+        max_rows: int | None = None,
+        max_waiting: int | None = None,
     ) -> None:
         """Use at most `max_rows` rows of `runner`, and queue at most `max_waiting` jobs."""
         n_rows = runner.n_rows if max_rows is None else min(max_rows, runner.n_rows)
         self.runner = runner
         self.scheduler = Scheduler(n_rows, max_waiting)
         self.tracks: dict[int, Track] = {}  # of jobs that wait or run, by ticket
-        self.ensemble: Ensemble | None = None  # None = who runs has changed
+        self.ensemble: Ensemble | GraphEnsemble | None = None  # None = who runs has changed
         self.n_steps = 0  # so far
         self._n_tickets = 0
 
@@ -76,7 +80,11 @@ class Loop:
         if not running:
             return events
         if self.ensemble is None:
-            self.ensemble = Ensemble(self.runner, running, self._prefill(running))
+            admitted = self._prefill(running)
+            if isinstance(self.runner, GraphRunner):
+                self.ensemble = GraphEnsemble(self.runner, running, admitted)
+            else:
+                self.ensemble = Ensemble(self.runner, running, admitted)
         self.ensemble.step()
         self.n_steps += 1
         return events + self._settle(running)
@@ -135,7 +143,7 @@ class Loop:
         return Made(track.ticket, codes)
 
 
-def run(runner: Runner, jobs: Sequence[Job]) -> Iterator[Progress | Frames | Result]:
+def run(runner: Runner | GraphRunner, jobs: Sequence[Job]) -> Iterator[Progress | Frames | Result]:
     """Run `jobs` together: a `Progress` after every step, `Frames` where asked for, the `Result`.
 
     As many at once as the runner has rows for; the others follow as rows become free.

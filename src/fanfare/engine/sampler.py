@@ -1,4 +1,4 @@
-"""Sampler: one column of tokens for every job, each by its own settings and generator.
+"""Sampler: one column of tokens for every job, each by its own settings and noise.
 
 J jobs, G guided ones, R rows, K codebooks.
 """
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fanfare.engine.track import Track
 from fanfare.nn.config import LmConfig
-from fanfare.nn.sampling import SamplingSettings, draw, exponential_noise, mix_guidance
+from fanfare.nn.sampling import SamplingSettings, draw, mix_guidance
 
 
 class Sampler:
@@ -23,18 +23,22 @@ class Sampler:
         device = tracks[0].device
         at = {row: i for i, row in enumerate(rows)}
         guided = [j for j, track in enumerate(tracks) if track.job.is_guided]
-        self.generators = [track.generator for track in tracks]
-        self.noise = torch.ones(len(tracks), config.n_codebooks, config.card, device=device)
-        self.cond = torch.tensor([at[track.rows[0]] for track in tracks], device=device)  # [J]
-        self.null: Tensor | None = None
+        noise = torch.ones(len(tracks), config.n_codebooks, config.card, device=device)
+        self.noise = noise
+        self.sources = [(t.noise, out) for t, out in zip(tracks, noise, strict=True) if t.noise]
+        self.cond = _index([at[track.rows[0]] for track in tracks], device)  # [J]
+        self.null: Tensor | slice | None = None
         self.guided: Tensor | None = None  # which jobs; None = all
         if guided:
-            self.null = torch.tensor([at[tracks[j].rows[1]] for j in guided], device=device)  # [G]
+            self.null = _index([at[tracks[j].rows[1]] for j in guided], device)  # [G]
             if len(guided) < len(tracks):
                 self.guided = torch.tensor(guided, device=device)
-        self.weights = torch.tensor(
-            [tracks[j].job.settings.guidance for j in guided], device=device
-        )[:, None, None]  # [G, 1, 1]
+        weights = [tracks[j].job.settings.guidance for j in guided]
+        self.weights: float | Tensor = 1.0
+        if len(set(weights)) == 1:
+            self.weights = weights[0]
+        elif weights:
+            self.weights = torch.tensor(weights, device=device)[:, None, None]  # [G, 1, 1]
         by_settings: dict[SamplingSettings, list[int]] = {}
         for j, track in enumerate(tracks):
             by_settings.setdefault(track.job.settings, []).append(j)
@@ -45,20 +49,28 @@ class Sampler:
 
     def __call__(self, logits: Tensor) -> Tensor:
         """Tokens [J, K] from logits [R, K, card]."""
-        cond = logits.index_select(0, self.cond)  # [J, K, card]
+        cond = logits[self.cond]  # [J, K, card]
         if self.null is not None:
-            null = logits.index_select(0, self.null)  # [G, K, card]
+            null = logits[self.null]  # [G, K, card]
             if self.guided is None:
                 cond = mix_guidance(cond, null, self.weights)
             else:
                 mixed = mix_guidance(cond[self.guided], null, self.weights)
                 cond = cond.index_copy(0, self.guided, mixed)
-        for j, generator in enumerate(self.generators):
-            if generator is not None:
-                exponential_noise(self.noise[j], generator)
+        for noise, out in self.sources:
+            noise.read(out)
         if len(self.groups) == 1:
             return draw(cond, self.groups[0][0], self.noise)
         tokens = torch.empty(cond.shape[:2], dtype=torch.int64, device=cond.device)
         for settings, members in self.groups:
             tokens[members] = draw(cond[members], settings, self.noise[members])
         return tokens
+
+
+def _index(places: Sequence[int], device: torch.device) -> Tensor | slice:
+    """What picks `places`, one or more: a view, where that's possible."""
+    step = places[1] - places[0] if len(places) > 1 else 1
+    stop = places[0] + step * len(places)
+    if step > 0 and list(places) == list(range(places[0], stop, step)):
+        return slice(places[0], stop, step)
+    return torch.tensor(places, device=device)

@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-
-class BusyError(Exception):
-    """The queue is full."""
+from fanfare.errors import BusyError
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Scheduler:
         """Queue a request for `n_rows` rows. BusyError if there are too many already."""
         assert 0 < n_rows <= self.n_rows, (n_rows, self.n_rows)
         if self.max_waiting is not None and len(self.waiting) >= self.max_waiting:
-            raise BusyError(f"{len(self.waiting)} requests are waiting already")
+            raise BusyError(len(self.waiting))
         self.waiting.append((ticket, n_rows))
 
     def admit(self) -> list[Admission]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from fanfare.engine.graph_runner import GraphRunner
 from fanfare.engine.job import Frames, Job, Progress, Result
 from fanfare.engine.loop import run
 from fanfare.engine.runner import Runner
@@ -12,11 +13,12 @@ from fanfare.nn.lm import LanguageModel
 
 
 def generate(
-    model: LanguageModel | Runner, jobs: Sequence[Job]
+    model: LanguageModel | Runner | GraphRunner, jobs: Sequence[Job]
 ) -> Iterator[Progress | Frames | Result]:
     """Run `jobs` together; yields a `Progress` after every step and, last, the `Result`.
 
-    Of a model, all jobs run at once; of a runner, as many as it has rows for. `Frames` come before
+    Of a model, all jobs run at once if there can be rows enough; of a runner, as many as it has
+    rows for. `Frames` come before
     the progress of the step that completed them. A job's codes don't depend on the others in the
     batch, nor on torch's global generator.
     """

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fanfare.engine.job import Frames, Job
+from fanfare.engine.noise import Noise
 from fanfare.engine.windows import Window, plan_windows
 from fanfare.nn.conditioning import Conditions, align_frames
 from fanfare.nn.delay import DelayPattern
@@ -26,6 +27,7 @@ class Track:
 
     Attributes:
         rows: those of the runner that it has: of its condition and, guided, of the null.
+        noise: what its tokens are drawn with; None = it is greedy.
         step: steps drawn in this window; 0 = its rows must be prefilled.
         n_done: steps drawn in all.
         n_steps: steps to draw in all.
@@ -36,9 +38,9 @@ class Track:
         config = lm.config
         self.lm, self.ticket, self.job = lm, ticket, job
         self.device = lm.device
-        self.generator: torch.Generator | None = None
+        self.noise: Noise | None = None
         if not job.settings.is_greedy:
-            self.generator = torch.Generator(device=lm.device).manual_seed(job.seed)
+            self.noise = Noise(job.seed, config.n_codebooks, config.card, lm.device)
         self.pattern = DelayPattern(config.delays, config.special_token)
         self.windows = plan_windows(config, job.n_frames, job.n_prompt_frames)
         self.n_steps = sum(w.n_frames - w.n_prompt + config.max_delay for w in self.windows)
@@ -116,11 +118,11 @@ class Track:
         start = self.first + self.step
         return self.sequence[:, start : start + n].T
 
-    def is_forced(self) -> bool:
-        """Whether any cell of the next column is known beforehand."""
+    def free_steps(self) -> range:
+        """Steps of this window, counted from the next, whose columns hold no known cell."""
         window, delays = self.window, self.lm.config.delays
-        frame = self.first + self.step - 1  # of a book without delay
-        return frame - max(delays) < window.n_prompt or frame - min(delays) >= window.n_frames
+        stop = window.n_frames - window.n_prompt + min(delays)
+        return range(max(delays) - self.step, stop - self.step)
 
     def next_frames(self, condition: Conditions, n: int) -> Tensor | None:
         """What a plan adds to the inputs of the next n steps, [n, D]."""

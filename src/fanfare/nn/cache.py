@@ -99,6 +99,15 @@ class KvCache:
         """L, room for the text of each row."""
         return self.layers[0].text_keys.shape[2]
 
+    @property
+    def n_bytes(self) -> int:
+        """What the buffers take."""
+        return sum(
+            buffer.nbytes
+            for layer in self.layers
+            for buffer in (layer.keys, layer.values, layer.text_keys, layer.text_values)
+        )
+
     def reserve(self, n_steps: int) -> bool:
         """Make room for rows of `n_steps` steps; whether that took new buffers."""
         need = bucket(n_steps)

@@ -1,6 +1,6 @@
 """From logits to tokens: guidance, top-k, top-p, temperature, and reproducible draws.
 
-K codebooks; every function works on any number of leading axes.
+J jobs, K codebooks; `draw` and `mix_guidance` work on any number of leading axes.
 
 A draw is `argmax(p / q)` with q ~ Exp(1), which is how `torch.multinomial` draws one sample; with
 the same generator it picks the same token. Kept apart from the noise, it needs no check of `p` on
@@ -9,7 +9,9 @@ the host, and requests with generators of their own can be drawn together.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -73,3 +75,49 @@ def draw(logits: Tensor, settings: SamplingSettings, noise: Tensor | None) -> Te
 
 def _pick(p: Tensor, noise: Tensor) -> Tensor:
     return (p / noise).argmax(dim=-1)
+
+
+class BatchSettings(NamedTuple):
+    """`SamplingSettings` of J jobs as tensors [J], so that a CUDA graph serves any of them."""
+
+    guidance: Tensor  # float32
+    temperature: Tensor  # float32; any positive one where greedy
+    top_k: Tensor  # int64, 1 to card; card = all
+    top_p: Tensor  # float32; 0 = off
+    is_greedy: Tensor  # bool
+
+    @classmethod
+    def of(cls, settings: Sequence[SamplingSettings], card: int) -> BatchSettings:
+        """Those of `settings`, on the CPU."""
+        kept = [min(s.top_k, card) if s.top_k > 0 else card for s in settings]
+        return cls(
+            torch.tensor([s.guidance for s in settings], dtype=torch.float32),
+            torch.tensor([1.0 if s.is_greedy else s.temperature for s in settings]),
+            torch.tensor(kept, dtype=torch.int64),
+            torch.tensor([s.top_p for s in settings], dtype=torch.float32),
+            torch.tensor([s.is_greedy for s in settings]),
+        )
+
+    def first(self, n: int) -> BatchSettings:
+        """Views of those of the first `n` jobs."""
+        return BatchSettings(*(values[:n] for values in self))
+
+
+def draw_each(logits: Tensor, settings: BatchSettings, noise: Tensor) -> Tensor:
+    """Tokens int64 [J, K] from logits and noise [J, K, card], every job by its own settings.
+
+    For each job they are those of `draw`. Nothing here depends on a value on the host.
+    """
+    _, temperature, top_k, top_p, is_greedy = (values[:, None, None] for values in settings)
+    p = torch.softmax(logits / temperature, dim=-1)
+    ranked, token = torch.sort(p, dim=-1, descending=True)
+    least = ranked.gather(-1, (top_k - 1).expand(*p.shape[:-1], 1))  # [J, K, 1]
+    kept = p.masked_fill(p < least, 0)
+    total = kept.sum(dim=-1, keepdim=True)
+    kept = kept / torch.where(top_k < p.shape[-1], total, torch.ones_like(total))
+    likely = ranked.masked_fill(ranked.cumsum(dim=-1) - ranked > top_p, 0)
+    likely = likely / likely.sum(dim=-1, keepdim=True)
+    is_ranked = (top_p > 0)[..., 0]  # [J, 1]
+    index = _pick(torch.where(is_ranked[..., None], likely, kept), noise)  # [J, K]
+    drawn = torch.where(is_ranked, token.gather(-1, index[..., None])[..., 0], index)
+    return torch.where(is_greedy[..., 0], logits.argmax(dim=-1), drawn)
