@@ -36,13 +36,19 @@ test-slow: $(VENV)/.ready-dev ## tests that take longer
 test-gpu: $(VENV)/.ready-dev ## tests that need a CUDA device
 	@$(BIN)/python -m pytest -m "gpu" $(ARGS)
 
-bench: $(VENV)/.ready-dev ## speed and memory of epic-mini on this machine, against its limits
-	@for name in startup latency throughput codec memory growth; do \
-	  $(BIN)/python bench/$$name.py --repeats 3 $(ARGS) && echo || exit 1; done
+bench: $(VENV)/.ready-dev ## speed, memory and quality of epic-mini here, against the limits
+	@for run in startup latency throughput codec memory growth quality "mbd --size tiny --whole"; do \
+	  set -- $$run; name=$$1; shift; \
+	  $(BIN)/python bench/$$name.py --repeats 3 "$$@" $(ARGS) && echo || exit 1; done
 
 bench-gpu: $(VENV)/.ready-dev ## the same of MusicGen's sizes on a CUDA device, and its peers
-	@for name in latency throughput codec memory growth peers; do \
-	  $(BIN)/python bench/$$name.py --device cuda --weights random-small $(ARGS) && echo || exit 1; done
+	@$(BIN)/python bench/common.py
+	@for size in small medium large; do \
+	  for run in latency "throughput --pieces 1 8 32" codec memory growth peers; do \
+	  set -- $$run; name=$$1; shift; \
+	  $(BIN)/python bench/$$name.py --device cuda --weights random-$$size --duration 10 \
+	    "$$@" $(ARGS) && echo || exit 1; done; done
+	@$(BIN)/python bench/mbd.py --device cuda --whole $(ARGS)
 
 eval: $(VENV)/.ready-epic ## how well epic-mini follows its prompts
 	@$(BIN)/python -m fanfare.epic.evaluate $(ARGS)

@@ -14,10 +14,12 @@ from __future__ import annotations
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from common import Report, limits, opened, options, repeated, run
+from common import Report, opened, options, run
 from fanfare.chunks import CHUNK_S
 from fanfare.engine.stream import StreamDecoder
 from fanfare.nn.codec import Codec
+from machine import limits
+from timing import repeated
 
 
 def n_operations(codec: Codec, codes: torch.Tensor) -> float:

@@ -3,10 +3,11 @@
 There must be the weights, and for every row (two a piece) a cache of 2 × layers × width values a
 step, for as many steps as the model has in view. The limit printed is the sum of both. What comes
 on top is what the libraries map (some hundred megabytes with torch on a CPU), the logits, and the
-codec's widest layers.
+codec's widest layers. Where graphs are made of weights and kept, that happens at the first load.
 
 On a CPU it is the peak of the process's resident memory (VmHWM), less what there was after the
-imports; with CUDA what torch had allocated at most. Every measurement is a process of its own.
+imports, and with it; with CUDA what torch had allocated at most. Every measurement is a process of
+its own.
 Prints a table and ends with one line of JSON.
 """
 
@@ -19,19 +20,18 @@ import sys
 import tempfile
 from pathlib import Path
 
-import torch
-
-from common import PROMPT, ROWS_PER_PIECE, Report, options, run, step_cost, weights_at
+from common import PROMPT, Report, options, run
+from machine import (
+    ROWS_PER_PIECE,
+    peak_mb,
+    resident_mb,
+    restart_peak,
+    step_cost,
+    weight_bytes,
+)
+from sizes import weights_at
 
 MB = 1e6
-
-
-def resident_mb(key: str) -> float:
-    """VmRSS or VmHWM of this process."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(key):
-            return int(line.split()[1]) * 1024 / MB
-    raise AssertionError(key)
 
 
 def measured(args: argparse.Namespace) -> dict[str, float]:
@@ -42,23 +42,23 @@ def measured(args: argparse.Namespace) -> dict[str, float]:
 
     assert fanfare.Model  # imports all that loading needs
     before = resident_mb("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # starts VmHWM anew
+    restart_peak()
     model = fanfare.load(args.weights, engine=args.engine, device=args.device, dtype=args.dtype)
     bundle, config = model.bundle, model.bundle.config
     if args.at_once:
         model.generate_batch(
             [{"prompt": PROMPT, "seed": i, "duration": args.duration} for i in range(args.at_once)]
         )
-    parts = [bundle.lm, bundle.codec.model, *([bundle.text.model] if bundle.text else [])]
+    parts = [bundle.codec.model, *([bundle.text.model] if bundle.text else [])]
     weights = sum(p.numel() * p.element_size() for part in parts for p in part.parameters())
+    weights += weight_bytes(model.engine)
     length = args.duration * config.frame_rate_hz
     in_view = min(length, config.past_context or length)
     n_rows = args.at_once * ROWS_PER_PIECE
-    caches = n_rows * in_view * step_cost(bundle.lm).cache_bytes_per_step
-    peak = resident_mb("VmHWM") - before
-    if bundle.lm.device.type == "cuda":
-        peak = torch.cuda.max_memory_allocated(bundle.lm.device) / MB
-    return {"peak": peak, "limit": (weights + caches) / MB}
+    caches = n_rows * in_view * step_cost(model.engine).cache_bytes_per_step
+    whole = peak_mb(bundle.lm.device)
+    above = whole if bundle.lm.device.type == "cuda" else whole - before
+    return {"peak": above, "whole": whole, "limit": (weights + caches) / MB}
 
 
 def main() -> None:
@@ -73,10 +73,14 @@ def main() -> None:
     report = Report(__doc__ or "", args, None)
     with tempfile.TemporaryDirectory() as folder:
         weights = str(weights_at(args.weights, Path(folder)))
+        first = _apart(args, weights, 0)
+        report.row("loaded, this once or for the first time", [first["peak"]], "MB")
         for n_pieces in args.pieces:
             made = [_apart(args, weights, n_pieces) for _ in range(args.repeats)]
             name = f"{n_pieces} pieces at once" if n_pieces else "loaded"
             report.row(name, [m["peak"] for m in made], "MB", made[0]["limit"], pieces=n_pieces)
+            whole = [m["whole"] for m in made]
+            report.row(f"{name}, libraries included", whole, "MB", pieces=n_pieces)
     report.finish()
 
 

@@ -1,14 +1,18 @@
 """How fast are the packages that MusicGen was published with, on this machine and in this run?
 
-All make the same: a piece of the same length with guidance, from a model of the same size. A step
-reads all weights once (MusicGen small: 1.4 GB in float32) and the caches of two rows; the limit
-printed is that of the steps. Whoever has a limit in common can be compared by what he makes of it.
+All make the same: a piece of the same length with guidance 3 and top_k 250, from a model of the
+same size. A step reads all weights once (MusicGen small: 1.6 GB in float32, 0.8 in bfloat16, 0.4 in
+int8) and the caches of two rows; the limit printed is that of the steps, in the type that runs.
+Compared are the steps of the language model's loop alone, after the first, and whole pieces: ours
+with loudness and file, the others' without.
 
-Weights are random numbers of the published size, which are as fast as real ones; with --weights
-facebook/musicgen-small (or a folder in transformers' layout) all load those. Runs alternate, so
-that what else the machine does falls on all alike. transformers' MusicGen is what its documentation
-shows: `generate` with a cache. audiocraft takes part where it can be imported and real weights
-are given, since it can't be built without them.
+Ours run in every precision that the device has; transformers' MusicGen in float32 and bfloat16, as
+its documentation shows: `generate` with a cache. Weights are random numbers of the published sizes,
+which are as fast as real ones; with --weights facebook/musicgen-small (or a folder in transformers'
+layout) all load those. Runs alternate, so that what else the machine does falls on all alike, and
+ratios are taken round by round. What doesn't fit into memory together is loaded anew for every
+round. audiocraft takes part where it can be imported and real weights are given, since it can't be
+built without them.
 
 Prints a table and ends with one line of JSON.
 """
@@ -16,129 +20,172 @@ Prints a table and ends with one line of JSON.
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib.util
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 import fanfare
-from common import (
-    PROMPT,
-    ROWS_PER_PIECE,
-    Report,
-    limits,
-    mean_length,
-    opened,
-    options,
-    published_codec,
-    run,
-    seconds,
-    step_cost,
-)
+import pictures
+import theirs
+from common import Report, add_plot, options, run
 from fanfare.nn.config import LmConfig
+from machine import available_bytes, limits_of, n_parameters, steps_s
+from pieces import Timing, request_for, timed
+from sizes import weights_at
 
-Maker = Callable[[int], object]
-"""Makes a piece from a seed."""
-
-TEXT_IDS = list(range(1, 9))
-
-
-def random_peer(config: LmConfig) -> object:
-    """transformers' MusicGen of the same size, with random weights and a tiny text encoder."""
-    from transformers import MusicgenConfig, MusicgenForConditionalGeneration
-    from transformers.models.musicgen import MusicgenDecoderConfig
-
-    from load import small_text_encoder
-
-    decoder = MusicgenDecoderConfig(
-        vocab_size=config.card, hidden_size=config.dim, ffn_dim=config.ffn_dim,
-        num_hidden_layers=config.n_layers, num_attention_heads=config.n_heads,
-        num_codebooks=config.n_codebooks, pad_token_id=config.card, bos_token_id=config.card,
-        max_position_embeddings=2048,
-    )  # fmt: skip
-    parts = (small_text_encoder().config, published_codec().config, decoder)
-    text, codec, decoder_config = (part.to_dict() for part in parts)
-    whole = MusicgenConfig(text_encoder=text, audio_encoder=codec, decoder=decoder_config)
-    return MusicgenForConditionalGeneration(whole)
+OURS = {
+    "cpu": (("torch", "float32"), ("torch", "bfloat16"), ("onnxruntime", "float32"),
+            ("onnxruntime", "int8"), ("onnxruntime", "int4")),
+    "cuda": (("torch", "float32"), ("torch", "bfloat16"), ("torch", "float16")),
+    "mps": (("torch", "float32"), ("torch", "float16")),
+}  # fmt: skip
+THEIRS = ("float32", "bfloat16")
+WIDTH = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "int8": 1.0, "int4": 0.6}
+PARTS_BYTES = 1e9
+"""Of a text encoder and a codec, about."""
+WHILE_LOADING = 3
+"""Times its weights, that loading one may take on top for a while; about."""
 
 
-def transformers_maker(args: argparse.Namespace, model: fanfare.Model) -> Maker:
-    """As `generate` of its documentation."""
-    from transformers import MusicgenForConditionalGeneration
-    from transformers.utils import logging
+@dataclass(frozen=True)
+class Running:
+    """One that is ready: makes a piece from a seed; `most` are its steps a second at best."""
 
-    logging.set_verbosity_error()
+    make: Callable[[int], Timing]
+    most: float | None = None
 
-    lm = model.bundle.lm
-    if args.weights.startswith("random-"):
-        peer = random_peer(model.bundle.config)
+
+@dataclass(frozen=True)
+class Contender:
+    """One of those compared, not yet loaded; `dtype` is that of its matrices."""
+
+    name: str
+    dtype: str
+    load: Callable[[], Running]
+
+
+def ours(args: argparse.Namespace, weights: str | Path, engine: str, dtype: str) -> Contender:
+    """Fanfare in one precision."""
+
+    def load() -> Running:
+        model = fanfare.load(weights, engine=engine, device=args.device, dtype=dtype)
+        config = model.bundle.config
+        n_frames = args.duration * config.frame_rate_hz
+        least_s = steps_s(model.engine, limits_of(model.engine), n_frames)
+        return Running(
+            lambda seed: timed(model, [request_for(seed, args.duration)]),
+            (n_frames + config.max_delay) / least_s,
+        )
+
+    return Contender(f"fanfare {engine} {dtype}", dtype, load)
+
+
+def contenders(args: argparse.Namespace, weights: str | Path) -> list[Contender]:
+    """All that --only leaves."""
+    found = [ours(args, weights, *kind) for kind in OURS[torch.device(args.device).type]]
+    for dtype in THEIRS:
+        found.append(
+            Contender(
+                f"transformers {dtype}", dtype,
+                lambda dtype=dtype: Running(theirs.transformers_maker(args, dtype)),
+            )
+        )  # fmt: skip
+    if importlib.util.find_spec("audiocraft") is None:
+        print("audiocraft isn't installed: left out")
+    elif args.weights.startswith("random-"):
+        print("audiocraft needs real weights (--weights): left out")
     else:
-        peer = MusicgenForConditionalGeneration.from_pretrained(args.weights)
-    peer = peer.to(lm.device, lm.dtype).eval()
-    ids = torch.tensor([TEXT_IDS], device=lm.device) % peer.config.text_encoder.vocab_size
-    mask = torch.ones_like(ids)
-    config = model.bundle.config
-    n_steps = args.duration * config.frame_rate_hz + max(config.delays)
-
-    def make(seed: int) -> object:
-        torch.manual_seed(seed)
-        with torch.inference_mode():
-            return peer.generate(
-                input_ids=ids, attention_mask=mask, do_sample=True, top_k=250, guidance_scale=3.0,
-                max_new_tokens=n_steps, min_new_tokens=n_steps,
-            )  # fmt: skip
-
-    return make
+        found.append(
+            Contender("audiocraft", "float32", lambda: Running(theirs.audiocraft_maker(args)))
+        )
+    if args.only:
+        found = [one for one in found if any(word in one.name for word in args.only)]
+    if not found:
+        raise fanfare.InputError("only", " ".join(args.only), "matches none of those compared")
+    return found
 
 
-def audiocraft_maker(args: argparse.Namespace, model: fanfare.Model) -> Maker:
-    """As its documentation shows."""
-    from audiocraft.models import MusicGen
+def fit_together(some: Sequence[Contender], config: LmConfig, device: torch.device) -> bool:
+    """Whether memory holds them all at once, and the largest of them while it is loaded."""
+    weights = [n_parameters(config) * WIDTH[one.dtype] for one in some]
+    needed = sum(weights) + len(some) * PARTS_BYTES
+    while_loading = WHILE_LOADING * 4 * n_parameters(config)
+    return needed + while_loading < available_bytes(device)
 
-    peer = MusicGen.get_pretrained(args.weights, device=str(model.bundle.lm.device))
-    peer.set_generation_params(duration=args.duration, top_k=250, cfg_coef=3.0)
 
-    def make(seed: int) -> object:
-        torch.manual_seed(seed)
-        return peer.generate([PROMPT])
+def alternating(
+    some: Sequence[Contender], rounds: int, *, apart: bool
+) -> tuple[dict[str, list[Timing]], dict[str, float]]:
+    """Timings by name, one a round, each after one that warmed up; and the limits."""
+    timings: dict[str, list[Timing]] = {one.name: [] for one in some}
+    most: dict[str, float] = {}
+    ready: dict[str, Running] = {}
+    for seed in range(rounds):
+        for one in some:
+            running = ready.get(one.name)
+            if running is None:
+                running = one.load()
+                if running.most is not None:
+                    most.setdefault(one.name, running.most)
+                running.make(rounds + seed)
+                if not apart:
+                    ready[one.name] = running
+            timings[one.name].append(running.make(seed))
+            del running
+            if apart:
+                gc.collect()
+                if torch.cuda.is_available():
+                    torch.cuda.empty_cache()
+    return timings, most
 
-    return make
+
+def report_ratios(
+    report: Report, some: Sequence[Contender], timings: dict[str, list[Timing]]
+) -> None:
+    """Of ours to transformers' in float32 and in the same type."""
+    for one in some:
+        if not one.name.startswith("fanfare"):
+            continue
+        for dtype in dict.fromkeys(("float32", one.dtype)):
+            base = timings.get(f"transformers {dtype}")
+            if base is None:
+                continue
+            pairs = list(zip(timings[one.name], base, strict=True))
+            label = f"{one.name.removeprefix('fanfare ')} to transformers {dtype}"
+            ratios = [a.steps_per_s / b.steps_per_s for a, b in pairs]
+            report.row(f"{label}, steps", ratios, "×")
 
 
 def main() -> None:
     """Measure and print."""
-    args = options(__doc__ or "", weights="random-small", repeats=3).parse_args()
-    with opened(args) as model:
-        lm, config = model.bundle.lm, model.bundle.config
-        report = Report(__doc__ or "", args, lm.device)
-        found = limits(lm.device, lm.dtype)
-        report.limits(found)
-
-        def ours(seed: int) -> object:
-            return model.generate(prompt=PROMPT, seed=seed, duration=args.duration)
-
-        makers: dict[str, Maker] = {f"fanfare ({args.engine})": ours}
-        makers["transformers"] = transformers_maker(args, model)
-        if importlib.util.find_spec("audiocraft") is None:
-            print("audiocraft isn't installed: left out")
-        elif args.weights.startswith("random-"):
-            print("audiocraft needs real weights (--weights): left out")
-        else:
-            makers["audiocraft"] = audiocraft_maker(args, model)
-        times: dict[str, list[float]] = {name: [] for name in makers}
-        for seed in range(args.repeats + 1):
-            for name, make in makers.items():
-                took_s = seconds(lambda m=make, s=seed: m(s), lm.device)
-                if seed:  # the first warms up
-                    times[name].append(took_s)
-        cost = step_cost(lm)
-        n_frames = args.duration * config.frame_rate_hz
-        moved = cost.bytes_at(ROWS_PER_PIECE, mean_length(config, n_frames))
-        step_s = found.step_s(moved, cost.operations(ROWS_PER_PIECE))
-        most = args.duration / ((n_frames + max(config.delays)) * step_s)
-        for name, some in times.items():
-            report.row(name, [args.duration / t for t in some], "× real", most)
-        report.finish()
+    parser = options(__doc__ or "", weights="random-small", duration=10, repeats=3)
+    parser.add_argument("--only", nargs="+", default=[], help="parts of names to compare alone")
+    parser.add_argument("--apart", action="store_true", help="one in memory at a time")
+    add_plot(parser)
+    args = parser.parse_args()
+    if args.device == "auto":
+        args.device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(args.device)
+    with tempfile.TemporaryDirectory(prefix="fanfare-bench-") as folder:
+        weights = weights_at(args.weights, Path(folder))
+        report = Report(__doc__ or "", args, device)
+        some = contenders(args, weights)
+        config = theirs.config_of(args.weights)
+        apart = args.apart or not fit_together(some, config, device)
+        if apart:
+            print("one in memory at a time")
+        timings, most = alternating(some, args.repeats, apart=apart)
+        for name, made in timings.items():
+            report.row(f"{name}, steps", [t.steps_per_s for t in made], "steps/s", most.get(name))
+        for name, made in timings.items():
+            report.row(f"{name}, whole", [args.duration / t.whole_s for t in made], "× real")
+        report_ratios(report, some, timings)
+        report.finish(pictures.peers)
 
 
 if __name__ == "__main__":

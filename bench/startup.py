@@ -15,7 +15,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common import PROMPT, Report, options, repeated, run, weights_at
+from common import PROMPT, Report, options, run
+from sizes import weights_at
+from timing import repeated
 
 
 def main() -> None:
