@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import fanfare
-from fanfare import predict as predict_module
+from fanfare import prepare as prepare_module
 from fanfare.audio.io import encode
 from fanfare.errors import CheckpointError, InputError, MissingExtraError
 from fanfare.model import Model
@@ -55,7 +55,7 @@ class Heard:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, tune: torch.Tensor | None = None) -> None:
         self.calls: list[tuple[torch.Tensor, torch.Tensor, int]] = []
         self.tune = tune
-        monkeypatch.setattr(predict_module, "separate", self.separate)
+        monkeypatch.setattr(prepare_module, "separate", self.separate)
 
     def separate(
         self, separator: Separator, wav: torch.Tensor, rate_hz: int, **options: Any
@@ -121,7 +121,7 @@ def test_what_needs_no_separator_looks_for_none(
     def find_separator(source: str) -> Path:
         raise AssertionError(source)
 
-    monkeypatch.setattr(predict_module, "find_separator", find_separator)
+    monkeypatch.setattr(prepare_module, "find_separator", find_separator)
     for folder in (melody_folder, text_folder):
         model = load(folder, monkeypatch, "on", "htdemucs")
         assert made(model, continuation=True)[0].notices == ()
