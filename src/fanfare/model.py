@@ -16,6 +16,7 @@ from fanfare.errors import InputError
 from fanfare.inputs import Inputs
 from fanfare.piece import Audio
 from fanfare.predict import Event, Finished, predict
+from fanfare.session import MAX_PIECES, Session
 from fanfare.settings import Settings, read_settings
 from fanfare.stream import Stream
 from fanfare.weights.bundle import Bundle
@@ -79,6 +80,10 @@ class Model:
         if not parsed:
             return iter(())
         return predict(self.bundle, self.engine, parsed, self.settings, cancelled, chunk_s)
+
+    def session(self, max_pieces: int = MAX_PIECES) -> Session:
+        """For requests that come and go: at most `max_pieces` are played at once."""
+        return Session(self.bundle, self.engine, self.settings, max_pieces)
 
     def _parsed(self, requests: Sequence[Inputs | Mapping[str, object]]) -> list[Inputs]:
         limit_s = self.settings.max_duration_s

@@ -111,12 +111,13 @@ def finishing(
     It ends without a piece where the job's flag is set meanwhile.
     """
     batch = codes[None].to(bundle.codec.device)
-    wav: Tensor | None = bundle.codec.decode(batch)[0]  # [C, N]
+    decoded = bundle.codec.decode(batch)[0]  # [C, N]
+    wav: Tensor | None = decoded
     if prepared.n_diffusion_steps:
         assert bundle.diffusion is not None
         # On the CPU, so that a seed sounds the same wherever the model runs.
         generator = torch.Generator().manual_seed(prepared.seed)
-        steps = bundle.diffusion.decoding(bundle.codec.latent(batch), wav, generator)
+        steps = bundle.diffusion.decoding(bundle.codec.latent(batch), decoded, generator)
         wav = None
         for made in steps:
             if prepared.job.cancelled.is_set():

@@ -7,16 +7,18 @@ onnxruntime    CPUs, several times as fast; float32 (but for rounding), int8, in
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
+from fanfare.engine.graph_runner import GraphRunner
 from fanfare.engine.job import Frames, Job, Progress, Result
-from fanfare.engine.loop import run
+from fanfare.engine.loop import Loop, run
 from fanfare.engine.memory import give_back
 from fanfare.engine.onnx_runner import PRECISIONS, OnnxModel, OnnxRunner
+from fanfare.engine.runner import Runner
 from fanfare.engine.torch_runner import make_runner
 from fanfare.errors import InputError
 from fanfare.nn.lm import LanguageModel
@@ -125,18 +127,27 @@ class Engine:
 
         A job's codes don't depend on the others, nor on torch's global generator.
         """
-        n_rows = sum(2 if job.is_guided else 1 for job in jobs)
-        if isinstance(self.model, LanguageModel):
-            yield from run(make_runner(self.model, n_rows), jobs)
-            return
-        events = run(OnnxRunner(self.model, n_rows), jobs)
+        events = run(self._runner(sum(2 if job.is_guided else 1 for job in jobs)), jobs)
         while True:
-            with single_thread():
+            with self.threads():
                 event = next(events, None)
             if event is None:
                 give_back()
                 return
             yield event
+
+    def open_loop(self, n_rows: int) -> Loop:
+        """A loop for jobs that come and go; `threads` is to be held while it runs."""
+        return Loop(self._runner(n_rows))
+
+    def threads(self) -> AbstractContextManager[None]:
+        """Torch's threads as they should be while steps are made."""
+        return single_thread() if isinstance(self.model, OnnxModel) else nullcontext()
+
+    def _runner(self, n_rows: int) -> Runner | GraphRunner:
+        if isinstance(self.model, OnnxModel):
+            return OnnxRunner(self.model, n_rows)
+        return make_runner(self.model, n_rows)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -138,15 +138,22 @@ class OnnxRunner:
 
     @torch.inference_mode()
     def step(self, rows: Sequence[int], x: Tensor) -> Tensor:
-        """One more step [R, 1, D] of all running rows: logits [R, K, card] in the order given."""
+        """One more step [R, 1, D] of each of `rows`: logits [R, K, card].
+
+        Rows that run and aren't named are computed along, to no effect: what they write is
+        overwritten by their own next step.
+        """
         place = {row.name: i for i, row in enumerate(self.running)}
-        assert len(rows) == len(self.running), (rows, place)
         order = [place[row] for row in rows]
         index = torch.tensor(order)
-        arranged = torch.zeros(self._padded(len(order)), *x.shape[1:])
+        arranged = torch.zeros(self._padded(len(self.running)), *x.shape[1:])
         arranged[index] = x.float()
-        idle = [_Row(-1) for _ in arranged[len(order) :]]
-        return self._run([*self.running, *idle], 0, arranged)[index]
+        taking = list(self.running)
+        for i in set(range(len(taking))).difference(order):
+            self._make_slots(i, taking[i], 1)
+            taking[i] = replace(taking[i])
+        taking += [_Row(-1) for _ in arranged[len(taking) :]]
+        return self._run(taking, 0, arranged)[index]
 
     @torch.inference_mode()
     def release(self, row: int) -> None:
@@ -176,8 +183,7 @@ class OnnxRunner:
         R, S, _ = x.shape
         assert len(rows) == R, (first, stop, x.shape)
         for place, row in enumerate(rows, first):
-            if row.held + S > self.buffers.n_slots:
-                self._drop_old(place, row)
+            self._make_slots(place, row, S)
         positions = torch.stack([torch.arange(row.seen, row.seen + S) for row in rows])  # [R, S]
         x = x.float()
         feeds: dict[str, Tensor] = {}
@@ -266,8 +272,10 @@ class OnnxRunner:
         self.buffers.text[place] = 0
         self.buffers.text[place, :L] = 1
 
-    def _drop_old(self, place: int, row: _Row) -> None:
-        """Move a row's last window to the front; what lies before it is never seen again."""
+    def _make_slots(self, place: int, row: _Row, n_new: int) -> None:
+        """Where a row is full, move its last window to the front; what lies before it is past."""
+        if row.held + n_new <= self.buffers.n_slots:
+            return
         window = self.lm.config.past_context
         assert window is not None, (row, self.buffers.n_slots)
         kept = min(window - 1, row.held)
