@@ -13,7 +13,7 @@ from torch import Tensor
 from fanfare.engine.ensemble import Ensemble
 from fanfare.engine.graph_runner import GraphEnsemble, GraphRunner
 from fanfare.engine.job import Frames, Job, Made, Progress, Result
-from fanfare.engine.runner import Runner
+from fanfare.engine.runners import AnyRunner
 from fanfare.engine.scheduler import Scheduler
 from fanfare.engine.track import Track
 
@@ -29,10 +29,7 @@ class Loop:
     """
 
     def __init__(
-        self,
-        runner: Runner | GraphRunner,
-        max_rows: int | None = None,
-        max_waiting: int | None = None,
+        self, runner: AnyRunner, max_rows: int | None = None, max_waiting: int | None = None
     ) -> None:
         """Use at most `max_rows` rows of `runner`, and queue at most `max_waiting` jobs."""
         n_rows = runner.n_rows if max_rows is None else min(max_rows, runner.n_rows)
@@ -143,7 +140,7 @@ class Loop:
         return Made(track.ticket, codes)
 
 
-def run(runner: Runner | GraphRunner, jobs: Sequence[Job]) -> Iterator[Progress | Frames | Result]:
+def run(runner: AnyRunner, jobs: Sequence[Job]) -> Iterator[Progress | Frames | Result]:
     """Run `jobs` together: a `Progress` after every step, `Frames` where asked for, the `Result`.
 
     As many at once as the runner has rows for; the others follow as rows become free.

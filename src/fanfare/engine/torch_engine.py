@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from fanfare.engine.graph_runner import GraphRunner
 from fanfare.engine.job import Frames, Job, Progress, Result
 from fanfare.engine.loop import run
-from fanfare.engine.runner import Runner
+from fanfare.engine.runners import AnyRunner
 from fanfare.engine.torch_runner import make_runner
 from fanfare.nn.lm import LanguageModel
 
 
 def generate(
-    model: LanguageModel | Runner | GraphRunner, jobs: Sequence[Job]
+    model: LanguageModel | AnyRunner, jobs: Sequence[Job]
 ) -> Iterator[Progress | Frames | Result]:
     """Run `jobs` together; yields a `Progress` after every step and, last, the `Result`.
 

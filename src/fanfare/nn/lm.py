@@ -171,9 +171,14 @@ class LanguageModel(nn.Module):
         """Input vectors, float32 [B, P+S, D], before positions."""
         K = tokens.shape[1]
         assert self.config.n_codebooks == K, (self.config.n_codebooks, tokens.shape)
-        x = self.emb[0](tokens[:, 0]).float()  # [B, S, D]
-        for k in range(1, K):
-            x = x + self.emb[k](tokens[:, k])
+        # Not by calling modules, which takes as long again where a step is short.
+        first, *others = (
+            F.embedding(book, emb.weight)
+            for book, emb in zip(tokens.unbind(1), self.emb, strict=True)
+        )
+        x = first.float()  # [B, S, D]
+        for vectors in others:
+            x = x + vectors
         if frames is not None:
             assert frames.shape == x.shape, (frames.shape, x.shape)
             x = x + frames

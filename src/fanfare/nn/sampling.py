@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -60,21 +61,26 @@ def draw(logits: Tensor, settings: SamplingSettings, noise: Tensor | None) -> Te
     if settings.is_greedy:
         return logits.argmax(dim=-1)
     assert noise is not None, settings
-    p = torch.softmax(logits / settings.temperature, dim=-1)
+    if settings.temperature != 1:
+        logits = logits / settings.temperature
+    p = torch.softmax(logits, dim=-1)
     if settings.top_p > 0:
         p, token = torch.sort(p, dim=-1, descending=True)
-        p = p.masked_fill(p.cumsum(dim=-1) - p > settings.top_p, 0)
-        index = _pick(p / p.sum(dim=-1, keepdim=True), noise)
+        p.masked_fill_(p.cumsum(dim=-1) - p > settings.top_p, 0)
+        index = p.div_(p.sum(dim=-1, keepdim=True)).div_(noise).argmax(dim=-1)
         return token.gather(-1, index[..., None])[..., 0]
     if 0 < settings.top_k < p.shape[-1]:
-        least = torch.topk(p, settings.top_k, dim=-1).values[..., -1:]
-        p = p.masked_fill(p < least, 0)
-        p = p / p.sum(dim=-1, keepdim=True)
-    return _pick(p, noise)
+        p.masked_fill_(p < _kth_largest(p, settings.top_k), 0)
+        p.div_(p.sum(dim=-1, keepdim=True))
+    return p.div_(noise).argmax(dim=-1)
 
 
-def _pick(p: Tensor, noise: Tensor) -> Tensor:
-    return (p / noise).argmax(dim=-1)
+def _kth_largest(p: Tensor, k: int) -> Tensor:
+    """[..., 1] of [..., card]."""
+    if p.device.type == "cpu":  # numpy finds it in a third of the time
+        at = p.shape[-1] - k
+        return torch.from_numpy(np.partition(p.numpy(), at, axis=-1)[..., at, None])
+    return torch.topk(p, k, dim=-1).values[..., -1:]
 
 
 class BatchSettings(NamedTuple):
@@ -118,6 +124,6 @@ def draw_each(logits: Tensor, settings: BatchSettings, noise: Tensor) -> Tensor:
     likely = ranked.masked_fill(ranked.cumsum(dim=-1) - ranked > top_p, 0)
     likely = likely / likely.sum(dim=-1, keepdim=True)
     is_ranked = (top_p > 0)[..., 0]  # [J, 1]
-    index = _pick(torch.where(is_ranked[..., None], likely, kept), noise)  # [J, K]
+    index = (torch.where(is_ranked[..., None], likely, kept) / noise).argmax(dim=-1)  # [J, K]
     drawn = torch.where(is_ranked, token.gather(-1, index[..., None])[..., 0], index)
     return torch.where(is_greedy[..., 0], logits.argmax(dim=-1), drawn)
