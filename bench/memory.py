@@ -1,14 +1,14 @@
 """How much memory does it take to load a model, to make a piece, and to make several at once?
 
-There must be the weights, and for every row (two a piece) a cache of 2 × layers × width values a
-step, for as many steps as the model has in view. The limit printed is the sum of both. What comes
-on top is what the libraries map (some hundred megabytes with torch on a CPU), the logits, and the
-codec's widest layers. Where graphs are made of weights and kept, that happens at the first load.
+There must be the weights (of the codec those that decode), and for every row (two a piece) a cache
+of 2 × layers × width values a step, for as many steps as the model has in view. The limit printed
+is the sum of both. What comes on top is what the libraries map (some hundred megabytes with torch
+on a CPU), the logits, and the codec's widest layers. Where graphs are made of weights and kept,
+that happens at the first load.
 
 On a CPU it is the peak of the process's resident memory (VmHWM), less what there was after the
 imports, and with it; with CUDA what torch had allocated at most. Every measurement is a process of
-its own.
-Prints a table and ends with one line of JSON.
+its own. Prints a table and ends with one line of JSON.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def measured(args: argparse.Namespace) -> dict[str, float]:
         model.generate_batch(
             [{"prompt": PROMPT, "seed": i, "duration": args.duration} for i in range(args.at_once)]
         )
-    parts = [bundle.codec.model, *([bundle.text.model] if bundle.text else [])]
+    parts = [bundle.codec.model.decoder, *([bundle.text.model] if bundle.text else [])]
     weights = sum(p.numel() * p.element_size() for part in parts for p in part.parameters())
     weights += weight_bytes(model.engine)
     length = args.duration * config.frame_rate_hz
@@ -77,7 +77,7 @@ def main() -> None:
         report.row("loaded, this once or for the first time", [first["peak"]], "MB")
         for n_pieces in args.pieces:
             made = [_apart(args, weights, n_pieces) for _ in range(args.repeats)]
-            name = f"{n_pieces} pieces at once" if n_pieces else "loaded"
+            name = f"{n_pieces} at once" if n_pieces else "loaded"
             report.row(name, [m["peak"] for m in made], "MB", made[0]["limit"], pieces=n_pieces)
             whole = [m["whole"] for m in made]
             report.row(f"{name}, libraries included", whole, "MB", pieces=n_pieces)
