@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,14 +13,20 @@ BENCH = Path(__file__).parents[2] / "bench"
 sys.path.insert(0, str(BENCH))
 
 
+@pytest.fixture(autouse=True)
+def _graphs_stay_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is made of random weights isn't kept; benchmarks set this themselves, too."""
+    monkeypatch.setenv("FANFARE_CACHE_DIR", str(tmp_path))
+
+
 @pytest.fixture(scope="session")
-def random_tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def random_tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of random-tiny."""
     from sizes import weights_at
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FANFARE_CACHE_DIR", "restored afterwards")
-        yield Path(weights_at("random-tiny", tmp_path_factory.mktemp("random")))
+        return Path(weights_at("random-tiny", tmp_path_factory.mktemp("random")))
 
 
 @pytest.fixture(scope="session")

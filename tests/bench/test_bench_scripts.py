@@ -38,7 +38,6 @@ def test_a_script_prints_rows_and_ends_with_json(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("FANFARE_CACHE_DIR", "restored afterwards")
     monkeypatch.setattr("sys.argv", [f"{name}.py", *TINY, *more])
     importlib.import_module(name).main()
     facts = json.loads(capsys.readouterr().out.splitlines()[-1])
