@@ -34,15 +34,21 @@ ARROWS: dict[str, set[str]] = {
     "stream": {"predict", "chunks", "piece"},
     "model": {"session", "engine", "predict", "weights", "piece", "chunks", "stream"},
     "doctor": set(),
-    "cli": {"cli", "model", "predict", "chunks", "piece", "audio", "weights", "doctor"},
+    "cli": {"cli", "model", "predict", "chunks", "piece", "audio", "weights", "doctor", "server"},
     "__init__": {"model", "piece", "predict", "chunks", "stream"},
     "schema": set(),
+    "server": {"server"},
 }
 """Beside KNOWN_TO_ALL: for each room, the rooms it may import from."""
 
+PLAYERS = {"model", "session", "predict", "stream", "chunks", "piece", "audio", "weights"}
+PLAYERS_FILES = {"worker.py", "playing.py"}
 EXCEPTIONS = {
     # Judges the finished road, so it stands at its end.
     "epic/evaluate.py": {"model", "piece", "predict"},
+    # The worker's own: the process that owns the engine. The API's process loads neither.
+    "server/worker.py": PLAYERS,
+    "server/playing.py": PLAYERS,
 }
 
 HEAVY = {
@@ -57,7 +63,7 @@ HEAVY = {
     "demucs",
     "rich",
 }
-LIGHT_ROOMS = {"errors", "version", "inputs", "settings", "doctor", "cli", "__init__"}
+LIGHT_ROOMS = {"errors", "version", "inputs", "settings", "doctor", "cli", "__init__", "server"}
 """Rooms that `fanfare --help` or a server passes through: heavy imports only inside functions."""
 
 
@@ -106,12 +112,22 @@ def test_imports_point_one_way(path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(LIGHT_ROOMS))
 def test_heavy_imports_stay_in_their_rooms(name: str) -> None:
-    paths = [path for path in files() if room(path) == name]
+    paths = [path for path in files() if room(path) == name and path.name not in PLAYERS_FILES]
     assert paths, name
     for path in paths:
         for statement in run_on_import(ast.parse(path.read_text("utf-8"))):
             for line, library in imported(statement):
                 assert library.split(".")[0] not in HEAVY, f"{path.name}:{line}: {library}"
+
+
+def test_only_the_worker_plays() -> None:
+    for path in (PACKAGE / "server").rglob("*.py"):
+        if path.name in PLAYERS_FILES:
+            continue
+        for line, name in imported(ast.parse(path.read_text("utf-8"))):
+            is_player = name.startswith(("fanfare.server.playing", "fanfare.server.worker"))
+            assert not is_player, f"{path.name}:{line}: {name}"
+            assert name.split(".")[0] not in HEAVY, f"{path.name}:{line}: {name}"
 
 
 def test_nn_knows_nothing_of_files_requests_or_time() -> None:

@@ -1,0 +1,130 @@
+"""Webhooks that are to be sent: written with what they tell of, gone once they have arrived."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import cast
+
+from sqlalchemy import Connection, RowMapping, delete, exists, insert, select, update
+
+from fanfare.server.database import Database
+from fanfare.server.ids import new_id
+from fanfare.server.records import FINAL, RUNNING, Delivery, Event, Prediction
+from fanfare.server.steady import Steady
+from fanfare.server.tables import deliveries, prediction_of, predictions
+
+LOGS_EVERY_S = 0.5
+MAX_DELAY_S = 24 * 3600
+"""A delivery that is due later than this was written by a clock that was wrong."""
+
+
+class DeliveryRows(Database):
+    """The part of the store that holds webhooks."""
+
+    def __init__(
+        self,
+        home: Path,
+        clock: Callable[[], datetime] | None = None,
+        steady_clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(home, clock)
+        self._due = Steady(steady_clock)
+
+    def due_deliveries(self, limit: int = 100) -> list[Delivery]:
+        """What is to be sent now: of each prediction the first that hasn't arrived."""
+        earlier = deliveries.alias()
+        is_first = ~exists().where(
+            earlier.c.prediction == deliveries.c.prediction, earlier.c.seq < deliveries.c.seq
+        )
+        now = self.now()
+        with self.reading() as connection:
+            rows = connection.execute(select(deliveries).where(is_first).order_by(deliveries.c.seq))
+            waiting = rows.mappings().all()
+            self._due.keep_only(row["id"] for row in waiting)
+            due = [row for row in waiting if self._is_due(row, now)][:limit]
+            return [_delivery(connection, row) for row in due]
+
+    def delivered(self, id: str) -> None:
+        """It has arrived."""
+        with self.writing() as connection:
+            connection.execute(delete(deliveries).where(deliveries.c.id == id))
+
+    def retry_delivery(self, id: str, delay_s: float) -> None:
+        """It has not arrived: try again after so many seconds."""
+        due_at = self.now() + timedelta(seconds=delay_s)
+        with self.writing() as connection:
+            values = {"tries": deliveries.c.tries + 1, "due_at": due_at}
+            connection.execute(update(deliveries).where(deliveries.c.id == id).values(values))
+
+    def give_up(self, id: str) -> None:
+        """It will not arrive."""
+        self.delivered(id)
+
+    def n_deliveries(self) -> int:
+        """How many haven't arrived."""
+        with self.reading() as connection:
+            return len(connection.execute(select(deliveries.c.seq)).all())
+
+    def _is_due(self, row: RowMapping, now: datetime) -> bool:
+        wait_s = min((row["due_at"] - now).total_seconds(), MAX_DELAY_S)
+        return self._due.is_due(row["id"], row["tries"], wait_s)
+
+    def _announce(self, connection: Connection, row: RowMapping, events: Iterable[Event]) -> None:
+        """Write what a prediction's change is to be told by, in the change's own transaction."""
+        for event in events:
+            if row["webhook"] is None or event not in row["webhook_events"]:
+                continue
+            delay_s = 0.0
+            if event == "logs":
+                # One at a time and no sooner than this: a receiver gets two a second at most.
+                if _logs_wait(connection, row["id"]):
+                    continue
+                delay_s = LOGS_EVERY_S
+            values = {
+                "id": f"msg_{new_id()}",
+                "prediction": row["id"],
+                "event": event,
+                "url": row["webhook"],
+                "tries": 0,
+                "due_at": self.now() + timedelta(seconds=delay_s),
+            }
+            connection.execute(insert(deliveries).values(values))
+
+    def _drop_logs(self, connection: Connection, id: str) -> None:
+        """Logs that wait are told by what comes now."""
+        connection.execute(
+            delete(deliveries).where(deliveries.c.prediction == id, deliveries.c.event == "logs")
+        )
+
+
+def _logs_wait(connection: Connection, id: str) -> bool:
+    found = select(deliveries.c.seq).where(
+        deliveries.c.prediction == id, deliveries.c.event == "logs"
+    )
+    return connection.execute(found).first() is not None
+
+
+def _delivery(connection: Connection, row: RowMapping) -> Delivery:
+    found = select(predictions).where(predictions.c.id == row["prediction"])
+    prediction = prediction_of(connection.execute(found).mappings().one())
+    event = cast(Event, row["event"])
+    return Delivery(
+        id=row["id"],
+        event=event,
+        url=row["url"],
+        prediction=_as_told_by(event, prediction),
+        tries=row["tries"],
+        due_at=row["due_at"],
+    )
+
+
+def _as_told_by(event: Event, prediction: Prediction) -> Prediction:
+    """A prediction as it was at an event: `start` and `output` come before the end."""
+    if event in {"completed", "logs"} or prediction.status not in FINAL:
+        return prediction
+    before = replace(prediction, status=RUNNING, completed_at=None, error=None, metrics={})
+    return before if event == "output" else replace(before, output_file=None, logs="")

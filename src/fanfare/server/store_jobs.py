@@ -1,0 +1,265 @@
+"""Predictions at work: claimed, begun, reported on, ended. What has ended stays as it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, delete, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from fanfare.server.records import FINAL, RUNNING, WAITING, Event, Prediction
+from fanfare.server.steady import Steady
+from fanfare.server.store_deliveries import DeliveryRows
+from fanfare.server.tables import prediction_of, predictions, workers
+
+MAX_LOGS = 64 * 1024
+"""Characters of a prediction's logs; what comes later is dropped."""
+
+UNFINISHED = predictions.c.status.in_((WAITING, RUNNING))
+
+
+class JobRows(DeliveryRows):
+    """The part of the store that a worker uses."""
+
+    def __init__(
+        self,
+        home: Path,
+        clock: Callable[[], datetime] | None = None,
+        steady_clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(home, clock, steady_clock)
+        self._beats = Steady(steady_clock)
+        self._deadlines = Steady(steady_clock)
+
+    def claim(self, worker: str, limit: int) -> list[Prediction]:
+        """Take up to `limit` waiting predictions, oldest first; each counts a try.
+
+        One that was running when a worker died is taken alone, so that it can't take others
+        along a second time: [] until this worker has no other, and [] while it has such a one.
+        """
+        with self.writing() as connection:
+            held = select(predictions.c.tries).where(UNFINISHED, _claimed_by(worker))
+            tries = connection.execute(held).scalars().all()
+            waits = select(predictions.c.seq, predictions.c.tries).where(
+                predictions.c.status == WAITING, predictions.c.claimed_by.is_(None)
+            )
+            waiting = connection.execute(waits.order_by(predictions.c.seq).limit(limit)).all()
+            taken = _batch([(row.seq, row.tries) for row in waiting], list(tries))
+            if not taken:
+                return []
+            values = {"claimed_by": worker, "tries": predictions.c.tries + 1}
+            changed = update(predictions).where(predictions.c.seq.in_(taken)).values(values)
+            rows = connection.execute(changed.returning(predictions)).mappings().all()
+            _beat(connection, worker)
+            return [prediction_of(row) for row in sorted(rows, key=lambda row: int(row["seq"]))]
+
+    def heartbeat(self, worker: str) -> None:
+        """This worker lives."""
+        with self.writing() as connection:
+            _beat(connection, worker)
+
+    def release_claims(self, worker: str | None, max_tries: int) -> list[str]:
+        """Put back what a dead worker had claimed (None = any worker); the ids of all of them.
+
+        What was begun `max_tries` times fails, and says why.
+        """
+        with self.writing() as connection:
+            return self._release(connection, _claimed_by(worker), max_tries)
+
+    def requeue_lost(self, older_than_s: float, max_tries: int) -> list[str]:
+        """Put back what workers had claimed that have shown no heartbeat for so long.
+
+        Beats are counted, and time is that of this object's steady clock: a clock that is set
+        takes nobody's work away. So the first call only begins to watch.
+        """
+        with self.writing() as connection:
+            claimants = select(predictions.c.claimed_by).where(UNFINISHED, _claimed_by(None))
+            query = select(workers).where(workers.c.name.in_(claimants))
+            beats = {row.name: row.beat for row in connection.execute(query)}
+            self._beats.keep_only(beats)
+            lost = [n for n, beat in beats.items() if self._beats.is_due(n, beat, older_than_s)]
+            released: list[str] = []
+            for name in lost:
+                released += self._release(connection, _claimed_by(name), max_tries)
+                connection.execute(delete(workers).where(workers.c.name == name))
+            return released
+
+    def hand_back(self, ids: Iterable[str]) -> None:
+        """Put predictions back that a worker won't finish, by no fault of theirs: no try counts."""
+        with self.writing() as connection:
+            for id in ids:
+                row = _unfinished(connection, id)
+                if row is not None and row["claimed_by"] is not None:
+                    _put_back(connection, row, tries=max(0, row["tries"] - 1))
+
+    def begin(self, id: str) -> bool:
+        """It runs now; False when it has ended meanwhile, by being cancelled."""
+        with self.writing() as connection:
+            row = _unfinished(connection, id)
+            if row is None:
+                return False
+            if row["status"] == WAITING:
+                started = max(self.now(), row["created_at"])
+                _change(connection, id, status=RUNNING, started_at=started)
+                if row["tries"] <= 1:  # told once, however often it is begun
+                    self._announce(connection, row, ["start"])
+            return True
+
+    def add_logs(self, id: str, text: str, progress: tuple[int, int] | None = None) -> None:
+        """Add to its logs, and say how far it is, in one transaction."""
+        with self.writing() as connection:
+            row = _unfinished(connection, id)
+            if row is None:
+                return
+            _change(connection, id, logs=(row["logs"] + text)[:MAX_LOGS], **_steps(progress))
+            self._announce(connection, row, ["logs"])
+
+    def set_progress(self, id: str, step: int, n_steps: int) -> None:
+        """How far it is."""
+        with self.writing() as connection:
+            if _unfinished(connection, id) is not None:
+                _change(connection, id, **_steps((step, n_steps)))
+
+    def set_seed(self, id: str, seed: int) -> None:
+        """What it is made with; kept before it runs, so that a second try makes the same."""
+        with self.writing() as connection:
+            if _unfinished(connection, id) is not None:
+                _change(connection, id, seed=seed)
+
+    def succeed(self, id: str, output_file: str, metrics: dict[str, Any]) -> bool:
+        """It is made; False when it had ended before, and this is for nothing."""
+        return self._end(id, "succeeded", output_file=output_file, metrics=metrics)
+
+    def fail(self, id: str, error: str) -> bool:
+        """It can't be made, and this is why; False when it had ended before."""
+        return self._end(id, "failed", error=error)
+
+    def canceled(self, id: str) -> bool:
+        """It isn't wanted any more; False when it had ended before."""
+        return self._end(id, "canceled")
+
+    def request_cancel(self, id: str, owner: str | None) -> Prediction | None:
+        """Cancel it, at once and for good, and return what it is now; None = there is none.
+
+        A worker that is at it learns so by `cancel_requested`, and stops.
+        """
+        with self.writing() as connection:
+            mine = [predictions.c.id == id]
+            if owner is not None:
+                mine.append(predictions.c.owner == owner)
+            row = connection.execute(select(predictions).where(*mine)).mappings().first()
+            if row is None:
+                return None
+            if row["status"] not in FINAL:
+                self._finish(connection, row, "canceled")
+            changed = select(predictions).where(predictions.c.id == id)
+            return prediction_of(connection.execute(changed).mappings().one())
+
+    def cancel_requested(self, ids: Iterable[str]) -> set[str]:
+        """Which of these have ended: nobody waits for them any more."""
+        with self.reading() as connection:
+            ended = predictions.c.id.in_(list(ids)) & ~UNFINISHED
+            return set(connection.execute(select(predictions.c.id).where(ended)).scalars())
+
+    def cancel_overdue(self) -> list[str]:
+        """Cancel what should have been done by now; its ids."""
+        now, overdue = self.now(), []
+        query = select(predictions.c.id, predictions.c.deadline)
+        with self.reading() as connection:
+            found = connection.execute(query.where(UNFINISHED, predictions.c.deadline.is_not(None)))
+            rows = found.all()
+        self._deadlines.keep_only(row.id for row in rows)
+        for row in rows:
+            left_s = (row.deadline - now).total_seconds()
+            if self._deadlines.is_due(row.id, row.deadline, left_s) and self.canceled(row.id):
+                overdue.append(row.id)
+        return overdue
+
+    def _release(
+        self, connection: Connection, claimed: ColumnElement[bool], max_tries: int
+    ) -> list[str]:
+        query = select(predictions).where(UNFINISHED, claimed).order_by(predictions.c.seq)
+        rows = connection.execute(query).mappings().all()
+        for row in rows:
+            if row["tries"] >= max_tries:
+                times = "once" if row["tries"] == 1 else f"{row['tries']} times"
+                error = f"The worker stopped while making this ({times}); it isn't tried again."
+                self._finish(connection, row, "failed", error=error)
+            else:
+                _put_back(connection, row, tries=row["tries"])
+        return [row["id"] for row in rows]
+
+    def _end(self, id: str, status: str, **values: Any) -> bool:
+        with self.writing() as connection:
+            row = _unfinished(connection, id)
+            if row is None:
+                return False
+            self._finish(connection, row, status, **values)
+            return True
+
+    def _finish(self, connection: Connection, row: RowMapping, status: str, **values: Any) -> None:
+        began = row["started_at"] or row["created_at"]
+        now = max(self.now(), began)
+        times = {"total_time": (now - row["created_at"]).total_seconds()}
+        if row["started_at"] is not None:
+            times["predict_time"] = (now - began).total_seconds()
+        metrics = times | values.pop("metrics", {})
+        _change(
+            connection,
+            row["id"],
+            status=status,
+            completed_at=now,
+            claimed_by=None,
+            metrics=metrics,
+            **values,
+        )
+        self._drop_logs(connection, row["id"])
+        ending: list[Event] = ["output", "completed"] if status == "succeeded" else ["completed"]
+        self._announce(connection, row, ending)
+
+
+def _batch(waiting: list[tuple[int, int]], held_tries: list[int]) -> list[int]:
+    """Which of the waiting (place, tries) a worker may take that holds others already."""
+    if not waiting or any(tries > 1 for tries in held_tries):
+        return []
+    if waiting[0][1] > 0:
+        return [] if held_tries else [waiting[0][0]]
+    fresh: list[int] = []
+    for seq, tries in waiting:
+        if tries > 0:
+            break
+        fresh.append(seq)
+    return fresh
+
+
+def _claimed_by(worker: str | None) -> ColumnElement[bool]:
+    column = predictions.c.claimed_by
+    return column.is_not(None) if worker is None else column == worker
+
+
+def _beat(connection: Connection, worker: str) -> None:
+    first = insert(workers).values(name=worker, beat=1)
+    again = first.on_conflict_do_update(set_={"beat": workers.c.beat + 1})
+    connection.execute(again)
+
+
+def _unfinished(connection: Connection, id: str) -> RowMapping | None:
+    query = select(predictions).where(predictions.c.id == id, UNFINISHED)
+    return connection.execute(query).mappings().first()
+
+
+def _change(connection: Connection, id: str, **values: Any) -> None:
+    connection.execute(update(predictions).where(predictions.c.id == id).values(**values))
+
+
+def _steps(progress: tuple[int, int] | None) -> dict[str, int]:
+    return {} if progress is None else {"step": progress[0], "n_steps": progress[1]}
+
+
+def _put_back(connection: Connection, row: RowMapping, *, tries: int) -> None:
+    fresh = {"status": WAITING, "claimed_by": None, "started_at": None, "step": 0, "n_steps": 0}
+    _change(connection, row["id"], **fresh, tries=tries)
