@@ -48,3 +48,14 @@ def test_sliding_windows(reach: int, n: int) -> None:
     clamped = [[values[min(max(j, 0), n - 1)] for j in window] for window in windows]
     np.testing.assert_array_equal(_sliding_min(values, reach), [min(w) for w in clamped])
     np.testing.assert_allclose(_sliding_mean(values, reach), [np.mean(w) for w in clamped])
+
+
+def test_long_sound_is_limited_in_pieces_without_seams(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    envelope = np.repeat(rng.uniform(0.2, 1.5, 60), RATE_HZ // 15)
+    samples = (rng.uniform(-1, 1, (2, envelope.size)) * envelope).astype(np.float32)
+    whole = limit(samples, RATE_HZ, 0.9)
+    monkeypatch.setattr("fanfare.audio.limiter.PIECE_S", 1)
+    in_pieces = limit(samples, RATE_HZ, 0.9)
+    assert np.abs(whole).max() > 0.85
+    np.testing.assert_allclose(in_pieces, whole, atol=1e-6)

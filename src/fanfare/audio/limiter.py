@@ -11,8 +11,28 @@ WINDOW_S = 0.03
 """Over how long the level dips around a peak; shorter is audible as distortion in the bass."""
 
 
+PIECE_S = 30
+"""How much is limited at once: what it takes are some copies in float64."""
+
+
 def limit(samples: Samples, sample_rate_hz: int, ceiling: float) -> Samples:
-    """Samples [C, N] with no |sample| above `ceiling`; untouched where none comes near it.
+    """Samples [C, N] with no |sample| above `ceiling`; untouched where none comes near it."""
+    size = PIECE_S * sample_rate_hz
+    if samples.shape[1] <= size:
+        return _limited(samples, sample_rate_hz, ceiling)
+    limiter = StreamLimiter(samples.shape[0], sample_rate_hz, ceiling)
+    made, n_made = np.empty_like(samples), 0
+    for start in range(0, samples.shape[1], size):
+        is_last = start + size >= samples.shape[1]
+        part = limiter.push(samples[:, start : start + size], is_last=is_last)
+        made[:, n_made : n_made + part.shape[1]] = part
+        n_made += part.shape[1]
+    assert n_made == samples.shape[1], (n_made, samples.shape)
+    return made
+
+
+def _limited(samples: Samples, sample_rate_hz: int, ceiling: float) -> Samples:
+    """The same at once.
 
     The gain at n is the mean, over a window around n, of the least gain that any sample within
     reach of that window needs, so it is never above what sample n itself needs. Both channels
@@ -42,7 +62,7 @@ class StreamLimiter:
         window = np.concatenate([self._kept, samples], axis=1)
         before, n = self._n_before, window.shape[1]
         stop = n if is_last else max(before, n - self._reach)
-        made = limit(window, self._rate_hz, self._ceiling)[:, before:stop]
+        made = _limited(window, self._rate_hz, self._ceiling)[:, before:stop]
         left = max(0, stop - self._reach)
         self._kept, self._n_before = window[:, left:], stop - left
         return made

@@ -13,6 +13,8 @@ Silence stays silence. C channels, N samples.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -135,16 +137,13 @@ def _block_powers(
 
 def _weighted_pieces(
     samples: Samples, rate_hz: int, length: int, clipped: bool
-) -> list[npt.NDArray[np.float64]]:
+) -> Iterator[npt.NDArray[np.float64]]:
     """The weighted signal in pieces of `length`, each filtered with what came before it."""
     warm_up = int(WARM_UP_S * rate_hz)
-    pieces = []
     for start in range(0, samples.shape[1], length):
         before = min(start, warm_up)
         part = samples[:, start - before : start + length]
-        piece = k_weighted(part, rate_hz, clipped=clipped)
-        pieces.append(piece[:, before:])
-    return pieces
+        yield k_weighted(part, rate_hz, clipped=clipped)[:, before:]
 
 
 def k_weighted(samples: Samples, rate_hz: int, *, clipped: bool = False) -> npt.NDArray[np.float64]:
