@@ -72,6 +72,23 @@ def test_chunks_are_the_piece(text_model: Model, session: Session) -> None:
     np.testing.assert_allclose(joined, piece.samples, atol=1e-4)
 
 
+def test_chunks_for_who_begins_to_listen_late(text_model: Model, session: Session) -> None:
+    flags = [threading.Event() for _ in range(2)]
+    request = inputs(seed=5, duration=2, normalization_strategy="clip")
+    tickets = [session.submit(request, chunk_s=0.2, listened=flag) for flag in flags]
+    for _ in range(60):
+        assert session.tick() == []
+    flags[0].set()
+    events = played(session)
+    chunks = [event for event in events if isinstance(event, Chunk)]
+    assert {chunk.index for chunk in chunks} == {tickets[0].index}
+    assert chunks[0].start_s == 0
+    joined = np.concatenate([chunk.samples for chunk in chunks], axis=1)
+    alone = text_model.generate(request)
+    np.testing.assert_allclose(joined, alone.samples, atol=1e-4)
+    assert [e.index for e in events if isinstance(e, Finished)] == [0, 1]
+
+
 def test_progress_is_told_of_everyone(session: Session) -> None:
     first, second, third = (session.submit(inputs(seed=i)) for i in range(3))
     for _ in range(10):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
 
 from fanfare.chunks import Chunk, ChunkMaker
 from fanfare.engine.engine import Engine
@@ -60,11 +63,15 @@ class _Seat:
         n_steps: of the language model that it takes.
         finish: what makes a piece of its codes, once there are any.
         n_diffused: steps of diffusion so far.
+        listened: whether chunks are made of its frames by now; None = from the first on.
+        unheard: frames [K, n] of which none was made yet.
     """
 
     prepared: Prepared
     maker: ChunkMaker
     n_steps: int
+    listened: threading.Event | None = None
+    unheard: list[Tensor] = field(default_factory=list)
     finish: Generator[Audio | None, None, None] | None = None
     n_diffused: int = 0
 
@@ -105,9 +112,12 @@ class Session:
         *,
         chunk_s: float | None = None,
         cancelled: threading.Event | None = None,
+        listened: threading.Event | None = None,
     ) -> Ticket:
         """Take a request in; with `chunk_s` it is heard while it is made, in `Chunk` events.
 
+        With `listened`, there are none before this flag is set, and then all from the beginning:
+        decoding for nobody would cost time.
         Raises InputError where it asks for what the model can't do; nothing is begun then.
         """
         flags = None if cancelled is None else [cancelled]
@@ -115,7 +125,7 @@ class Session:
         index = self._loop.submit(prepared.job)
         maker = chunk_maker(self._bundle, index, prepared)
         n_steps = self._loop.progress(index).n_steps
-        self._seats[index] = _Seat(prepared, maker, n_steps)
+        self._seats[index] = _Seat(prepared, maker, n_steps, listened=listened)
         return Ticket(index, prepared.seed, notices)
 
     def progress(self, index: int) -> Progress:
@@ -154,13 +164,21 @@ class Session:
         if seat is None:  # it has failed
             return []
         if isinstance(event, Frames):
-            chunk = seat.maker.take(event.codes)
-            return [] if chunk is None else [chunk]
+            return self._heard(seat, event.codes)
         if event.codes is None:
             del self._seats[event.index]
             return [Canceled(event.index)]
         seat.finish = finishing(self._bundle, seat.prepared, event.codes)
         return []
+
+    def _heard(self, seat: _Seat, codes: Tensor) -> list[SessionEvent]:
+        """The next frames [K, n], and those before that nobody has heard yet, as a chunk."""
+        seat.unheard.append(codes)
+        if seat.listened is not None and not seat.listened.is_set():
+            return []
+        codes, seat.unheard = torch.cat(seat.unheard, dim=1), []
+        chunk = seat.maker.take(codes)
+        return [] if chunk is None else [chunk]
 
     def _finished(self, index: int) -> list[SessionEvent]:
         """One step on the way from codes to a piece."""
