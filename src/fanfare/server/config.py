@@ -80,6 +80,12 @@ class ServeConfig:
         return self.public_url or f"http://{_in_url(self.host)}:{self.port}"
 
     @property
+    def base_urls(self) -> tuple[str, ...]:
+        """All that this server's own URLs may begin with: where clients send them back to it."""
+        hosts = dict.fromkeys((_in_url(self.host), "127.0.0.1", "localhost", "[::1]"))
+        return (self.base_url, *(f"http://{host}:{self.port}" for host in hosts))
+
+    @property
     def returns_data_uris(self) -> bool:
         """Whether music is returned inside the answer instead of by its URL."""
         if self.data_uris == "auto":
