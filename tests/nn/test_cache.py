@@ -60,14 +60,16 @@ def test_cached_equals_full(config: LmConfig, n_prefill: int) -> None:
         torch.testing.assert_close(cached[row, None], full, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize("config", CASES.values(), ids=CASES.keys())
 @torch.inference_mode()
-def test_a_row_is_bitwise_the_same_whoever_is_beside_it(config: LmConfig) -> None:
-    lm, tokens = build(config), random_tokens(5)
-    ahead = [0, 6, 2, 6, 6]  # rows of different length, neighbours of equal length among them
+def test_a_row_is_bitwise_the_same_whoever_is_beside_it(config: LmConfig, n_threads: int) -> None:
+    lm, tokens = build(config), random_tokens(7)
+    ahead = [0, 6, 2, 6, 6, 6, 6]  # of different length, neighbours of equal length among them
+    ties = [(3, 4), (1, 6)]
 
     def run(rows: list[int]) -> dict[int, list[Tensor]]:
-        cache = lm.new_cache(5)
+        cache = lm.new_cache(7)
         made: dict[int, list[Tensor]] = {row: [] for row in rows}
         for row in rows:
             text = torch.randn(1 + row % 3, 32, generator=torch.Generator().manual_seed(row))
@@ -77,14 +79,35 @@ def test_a_row_is_bitwise_the_same_whoever_is_beside_it(config: LmConfig) -> Non
             )
         for i in range(20):
             given = torch.stack([tokens[row, :, 1 + ahead[row] + i, None] for row in rows])
-            for row, logits in zip(rows, logits_of(lm, given, cache.step(rows)), strict=True):
+            memory = cache.step(rows, ties)
+            for row, logits in zip(rows, logits_of(lm, given, memory), strict=True):
                 made[row].append(logits)
         return made
 
-    together = run([0, 1, 2, 3, 4])
-    for rows in ([0], [1], [3, 4], [0, 2, 3]):
-        for row, made in run(rows).items():
-            assert all(torch.equal(a, b) for a, b in zip(made, together[row], strict=True)), row
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        together = run([0, 1, 2, 3, 4, 5, 6])
+        for rows in ([0], [1, 6], [3, 4], [5], [0, 2, 3, 4], [1, 5, 6]):
+            for row, made in run(rows).items():
+                assert all(torch.equal(a, b) for a, b in zip(made, together[row], strict=True)), row
+    finally:
+        torch.set_num_threads(before)
+
+
+@torch.inference_mode()
+def test_tied_rows_compute_what_they_would_alone() -> None:
+    lm, tokens = build(CASES["rope window"]), random_tokens(2)
+    made = []
+    for ties in ([], [(0, 1)]):
+        cache = lm.new_cache(2)
+        for row in range(2):
+            cache.begin(row, None)
+            logits_of(lm, tokens[row, None, :, :3], cache.prefill(row, 3))
+        made.append(
+            [logits_of(lm, tokens[:, :, i, None], cache.step([0, 1], ties)) for i in range(3, S)]
+        )
+    torch.testing.assert_close(torch.stack(made[1]), torch.stack(made[0]), atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("config", CASES.values(), ids=CASES.keys())

@@ -15,6 +15,7 @@ from fanfare.engine.graph_runner import GraphEnsemble, GraphRunner
 from fanfare.engine.job import Frames, Job, Made, Progress, Result
 from fanfare.engine.runners import AnyRunner
 from fanfare.engine.scheduler import Scheduler
+from fanfare.engine.torch_runner import TorchRunner
 from fanfare.engine.track import Track
 
 JobEvent = Frames | Made
@@ -110,6 +111,8 @@ class Loop:
             for row, condition in zip(track.rows, track.conditions(), strict=True):
                 x, n_steps = track.prefill(condition)
                 logits[row] = self.runner.admit(row, x, condition.cross, n_steps)
+            if isinstance(self.runner, TorchRunner):
+                self.runner.tie(track.rows)
         return logits
 
     def _settle(self, running: Sequence[Track]) -> list[JobEvent]:

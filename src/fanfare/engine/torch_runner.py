@@ -25,7 +25,13 @@ class TorchRunner:
         self.lm = lm
         self.n_rows = n_rows
         self.used: set[int] = set()
+        self.ties: dict[int, int] = {}
         self.cache = lm.new_cache(n_rows)
+
+    def tie(self, rows: Sequence[int]) -> None:
+        """`rows`, ascending, will take every step together: two of them attend in one call."""
+        if len(rows) == 2:
+            self.ties[rows[0]] = rows[1]
 
     @torch.inference_mode()
     def admit(self, row: int, x: Tensor, cross: Tensor | None, n_steps: int) -> Tensor:
@@ -40,12 +46,13 @@ class TorchRunner:
     def step(self, rows: Sequence[int], x: Tensor) -> Tensor:
         """See `Runner`."""
         assert self.used.issuperset(rows), (rows, self.used)
-        stream = self.lm.extend(x, self.cache.step(rows))
+        stream = self.lm.extend(x, self.cache.step(rows, self.ties.items()))
         return self.lm.read_out(stream)[: len(rows), :, 0]
 
     def release(self, row: int) -> None:
         """See `Runner`; with the last row go the buffers."""
         self.used.discard(row)
+        self.ties.pop(row, None)
         if not self.used:
             self.cache = self.lm.new_cache(self.n_rows)
 

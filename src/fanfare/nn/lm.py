@@ -173,7 +173,7 @@ class LanguageModel(nn.Module):
         assert self.config.n_codebooks == K, (self.config.n_codebooks, tokens.shape)
         # Not by calling modules, which takes as long again where a step is short.
         first, *others = (
-            F.embedding(book, emb.weight)
+            F.embedding(book, emb.get_parameter("weight"))
             for book, emb in zip(tokens.unbind(1), self.emb, strict=True)
         )
         x = first.float()  # [B, S, D]
