@@ -1,0 +1,189 @@
+"""Webhooks: told in order, signed, and the end of a prediction told until it is heard.
+
+What is to be sent is in the store, written together with what it tells of: neither a crash nor a
+receiver that is away loses it. A message may arrive twice, under the same `webhook-id`.
+The signature is that of the Standard Webhooks specification, https://www.standardwebhooks.com.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, Literal, Protocol
+from urllib.parse import urlsplit
+
+import anyio
+from anyio import CapacityLimiter, to_thread
+
+from fanfare.server.addresses import RefusedUrlError
+from fanfare.server.netguard import FetchError, post
+from fanfare.server.records import Delivery, Prediction, StoreError
+from fanfare.server.store import Store
+
+log = logging.getLogger(__name__)
+
+DELAYS_S = (1, 2, 4, 8, 15, 30, 60, 300, 900, 3600, 3 * 3600, 6 * 3600, 12 * 3600)
+"""Before each further try: seven within a minute, then fewer and fewer for a day."""
+TIMEOUT_S = 10.0
+POLL_S = 0.5
+AFTER_A_FAULT_S = 2.0
+MAX_AT_ONCE = 16
+GONE = 410
+"""The receiver's word that it wants no more."""
+
+Outcome = Literal["delivered", "retried", "given up"]
+View = Callable[[Prediction], Mapping[str, Any]]
+
+
+class Post(Protocol):
+    """How a body is sent: `netguard.post`, or a test's."""
+
+    def __call__(
+        self,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        timeout_s: float,
+        allow_private: bool,
+    ) -> int:
+        """The status of the answer; RefusedUrlError, FetchError."""
+
+
+def secret_text(secret: bytes) -> str:
+    """A secret as receivers are told it: `whsec_` and standard base64."""
+    return f"whsec_{base64.b64encode(secret).decode()}"
+
+
+def sign(secret: bytes, id: str, timestamp: int, body: bytes) -> str:
+    """The signature of exactly these bytes, sent at that second."""
+    made = hmac.digest(secret, f"{id}.{timestamp}.".encode() + body, "sha256")
+    return f"v1,{base64.b64encode(made).decode()}"
+
+
+class Webhooks:
+    """Sends what the store says is due, for as long as `run` runs.
+
+    Args:
+        view: a prediction as the body shows it, as GET does. Runs in a thread.
+        told: is called with every outcome, for the metrics; from a thread of the event loop.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        view: View,
+        *,
+        allow_private: bool,
+        send: Post = post,
+        told: Callable[[Outcome], None] = lambda outcome: None,
+    ) -> None:
+        self._store = store
+        self._view = view
+        self._allow_private = allow_private
+        self._send = send
+        self._told = told
+        self._secret = store.secret("webhooks")
+        self._busy: set[str] = set()
+        self._wake = anyio.Event()
+
+    @property
+    def secret(self) -> str:
+        """What receivers check signatures with."""
+        return secret_text(self._secret)
+
+    def wake(self) -> None:
+        """Something is due; from the event loop's thread."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Send until cancelled. Nothing that goes wrong ends it."""
+        limiter = CapacityLimiter(MAX_AT_ONCE)
+        async with anyio.create_task_group() as tasks:
+            while True:
+                self._wake = anyio.Event()
+                pause_s = POLL_S
+                try:
+                    due = await to_thread.run_sync(self._store.due_deliveries)
+                except StoreError as error:
+                    log.warning("webhooks wait: %s", error)
+                    due, pause_s = [], AFTER_A_FAULT_S
+                for delivery in due:
+                    if delivery.id not in self._busy and len(self._busy) < MAX_AT_ONCE:
+                        self._busy.add(delivery.id)
+                        tasks.start_soon(self._deliver, delivery, limiter)
+                with anyio.move_on_after(pause_s):
+                    await self._wake.wait()
+
+    async def _deliver(self, delivery: Delivery, limiter: CapacityLimiter) -> None:
+        try:
+            outcome = await to_thread.run_sync(
+                self.deliver, delivery, limiter=limiter, abandon_on_cancel=True
+            )
+            self._told(outcome)
+            if outcome == "delivered":
+                self.wake()  # the next of the same prediction
+        except StoreError as error:
+            log.warning("a webhook may be sent twice: %s", error)
+            await anyio.sleep(AFTER_A_FAULT_S)
+        finally:
+            self._busy.discard(delivery.id)
+
+    def deliver(self, delivery: Delivery) -> Outcome:
+        """Send one, once, and write down what came of it; StoreError when that can't be done."""
+        failure, is_final = self._attempt(delivery)
+        if failure is None:
+            self._store.delivered(delivery.id)
+            return "delivered"
+        told = f"{delivery.event} of {delivery.prediction.id} to {_shown(delivery.url)}"
+        if is_final or delivery.event != "completed" or delivery.tries >= len(DELAYS_S):
+            self._store.give_up(delivery.id)
+            log.warning("webhook given up: %s: %s", told, failure)
+            return "given up"
+        delay_s = DELAYS_S[delivery.tries]
+        self._store.retry_delivery(delivery.id, delay_s)
+        log.info("webhook tried again in %d s: %s: %s", delay_s, told, failure)
+        return "retried"
+
+    def _attempt(self, delivery: Delivery) -> tuple[str | None, bool]:
+        """What went wrong, if anything did, and whether it always will."""
+        try:
+            view = self._view(delivery.prediction)
+        except StoreError:
+            raise
+        except Exception:  # a fault of ours: it must not take the other webhooks along
+            log.exception("a prediction can't be shown: %s", delivery.prediction.id)
+            return "a fault of the server's own", False
+        body = json.dumps(view, separators=(",", ":")).encode()
+        timestamp = int(self._store.now().timestamp())
+        headers = {
+            "Content-Type": "application/json",
+            "webhook-id": delivery.id,
+            "webhook-timestamp": str(timestamp),
+            "webhook-signature": sign(self._secret, delivery.id, timestamp, body),
+        }
+        try:
+            status = self._send(
+                delivery.url,
+                body,
+                headers,
+                timeout_s=TIMEOUT_S,
+                allow_private=self._allow_private,
+            )
+        except RefusedUrlError as error:
+            return str(error), True
+        except FetchError as error:
+            return str(error), False
+        failure = None if 200 <= status < 300 else f"status {status}"
+        return failure, status == GONE
+
+
+def _shown(url: str) -> str:
+    """A URL without what may be secret in it."""
+    with suppress(ValueError):
+        return urlsplit(url).hostname or "?"
+    return "?"
