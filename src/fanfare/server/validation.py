@@ -1,0 +1,129 @@
+"""A prediction's inputs as they came → checked values, or a 422 that names every wrong one.
+
+Lenient where clients are sloppy (explicit nulls, numbers written as text, names that are no inputs
+and must not even be stored), strict in everything else; the rules are those of `Inputs`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fanfare.errors import InputError
+from fanfare.inputs import Inputs
+from fanfare.server.problems import InvalidField, InvalidInputError
+
+_ALONE = {"prompt": "x", "input_audio": "x"}
+"""What must stand beside any one input for its own rule, and no other, to decide."""
+_NUMBER = re.compile(r"\s*[+-]?[0-9]{1,18}(\.[0-9]{0,18})?\s*")
+_SCHEMES = ("http://", "https://", "data:")
+
+
+@dataclass(frozen=True)
+class InputLimits:
+    """What a server allows beyond the rules of `Inputs`."""
+
+    max_duration_s: int
+    max_prompt_chars: int
+
+
+def check_inputs(values: Mapping[str, object], limits: InputLimits) -> dict[str, Any]:
+    """The inputs that were given, coerced and checked, in their published order.
+
+    Raises InvalidInputError. `input_audio` is a URL or a data: URI then; whether it leads anywhere
+    isn't checked here.
+    """
+    rules = _rules(limits)
+    given = {
+        name: _coerced(values[name], rule["type"])
+        for name, rule in rules.items()
+        if values.get(name) is not None
+    }
+    wrong = [
+        field
+        for name, value in given.items()
+        if (field := _broken(name, value, rules[name], limits.max_duration_s))
+    ]
+    if not wrong:
+        try:
+            Inputs.parse(given, max_duration_s=limits.max_duration_s)
+        except InputError as error:
+            wrong = [_together(error, given)]
+    if wrong:
+        raise InvalidInputError(wrong)
+    return given
+
+
+def _rules(limits: InputLimits) -> dict[str, dict[str, Any]]:
+    rules: dict[str, dict[str, Any]] = Inputs.json_schema(max_duration_s=limits.max_duration_s)[
+        "properties"
+    ]
+    rules["prompt"]["maxLength"] = min(limits.max_prompt_chars, rules["prompt"]["maxLength"])
+    return rules
+
+
+def _coerced(value: object, kind: str) -> object:
+    """Text that can only mean a number or a truth value as that."""
+    if not isinstance(value, str):
+        return value
+    if kind in {"integer", "number"} and _NUMBER.fullmatch(value):
+        return float(value) if "." in value else int(value)
+    if kind == "boolean" and value.strip().lower() in {"true", "false"}:
+        return value.strip().lower() == "true"
+    return value
+
+
+def _broken(
+    name: str, value: object, rule: Mapping[str, Any], max_duration_s: int
+) -> InvalidField | None:
+    """The rule of its own that a value breaks, worded as JSON schema validators do."""
+    field = f"input.{name}"
+    if rule.get("format") == "uri":
+        if isinstance(value, str) and value.strip()[:8].lower().startswith(_SCHEMES):
+            return None
+        return InvalidField("format", field, "Does not match format 'uri'")
+    if isinstance(value, str) and len(value) > rule.get("maxLength", len(value)):
+        limit = rule["maxLength"]
+        text = f"String length must be less than or equal to {limit}"
+        return InvalidField("string_lte", field, text)
+    try:
+        Inputs.parse({**_ALONE, name: value}, max_duration_s=max_duration_s)
+    except InputError as error:
+        return _worded(field, value, rule, error.hint)
+    return None
+
+
+def _worded(field: str, value: object, rule: Mapping[str, Any], hint: str) -> InvalidField:
+    if "enum" in rule and isinstance(value, str):
+        listed = ", ".join(json.dumps(choice) for choice in rule["enum"])
+        return InvalidField("enum", field, f"{field} must be one of the following: {listed}")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and rule["type"] in {"integer", "number"}:
+        if "maximum" in rule and value > rule["maximum"]:
+            text = f"Must be less than or equal to {rule['maximum']}"
+            return InvalidField("number_lte", field, text)
+        if "minimum" in rule and value < rule["minimum"]:
+            text = f"Must be greater than or equal to {rule['minimum']}"
+            return InvalidField("number_gte", field, text)
+    given = _json_type(value)
+    if given == rule["type"]:
+        return InvalidField("invalid", field, hint)
+    return InvalidField("invalid_type", field, f"Expected: {rule['type']}, given: {given}")
+
+
+def _json_type(value: object) -> str:
+    """What JSON calls a value's type."""
+    for kind, name in ((bool, "boolean"), (int, "integer"), (float, "number"), (str, "string")):
+        if isinstance(value, kind):
+            return name
+    return "array" if isinstance(value, list) else "object"
+
+
+def _together(error: InputError, given: Mapping[str, object]) -> InvalidField:
+    """Inputs that are right each for itself, but not beside one another."""
+    if error.field not in given:
+        return InvalidField("required", "input", f"{error.field} is required: {error.hint}")
+    return InvalidField("invalid", f"input.{error.field}", error.hint)
