@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -35,6 +36,7 @@ class Database:
     def __init__(self, home: Path, clock: Callable[[], datetime] | None = None) -> None:
         self.now = clock or (lambda: datetime.now(UTC))
         self.path = home / FILE
+        self._line = threading.Lock()
         try:
             home.mkdir(parents=True, exist_ok=True, mode=0o700)
             # Secrets live in it: nobody else may read it, from its first byte on.
@@ -56,9 +58,15 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """One change of the store: all of it, or nothing."""
-        with self._transaction(write=True) as connection:
-            yield connection
+        """One change of the store: all of it, or nothing. Not to be nested."""
+        # SQLite lets waiting writers sleep, up to 100 ms at a time: threads wait in line instead.
+        if not self._line.acquire(timeout=2 * BUSY_TIMEOUT_S):
+            raise StoreError(f"the store {self.path.name} is busy for too long")
+        try:
+            with self._transaction(write=True) as connection:
+                yield connection
+        finally:
+            self._line.release()
 
     @contextmanager
     def _transaction(self, *, write: bool) -> Iterator[Connection]:

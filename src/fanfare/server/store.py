@@ -95,7 +95,7 @@ class Store(JobRows, FileRows):
         """How many predictions are in each status, those of no prediction included."""
         query = select(predictions.c.status, func.count()).group_by(predictions.c.status)
         with self.reading() as connection:
-            found = Counter[str](dict(connection.execute(query).tuples().all()))
+            found = Counter({status: n for status, n in connection.execute(query)})
         return {status: found[status] for status in (WAITING, RUNNING, *FINAL)}
 
     def position(self, id: str) -> int | None:

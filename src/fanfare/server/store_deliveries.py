@@ -13,7 +13,7 @@ from sqlalchemy import Connection, RowMapping, delete, exists, insert, select, u
 
 from fanfare.server.database import Database
 from fanfare.server.ids import new_id
-from fanfare.server.records import FINAL, RUNNING, Delivery, Event, Prediction
+from fanfare.server.records import RUNNING, Delivery, Event, Prediction
 from fanfare.server.steady import Steady
 from fanfare.server.tables import deliveries, prediction_of, predictions
 
@@ -124,7 +124,7 @@ def _delivery(connection: Connection, row: RowMapping) -> Delivery:
 
 def _as_told_by(event: Event, prediction: Prediction) -> Prediction:
     """A prediction as it was at an event: `start` and `output` come before the end."""
-    if event in {"completed", "logs"} or prediction.status not in FINAL:
+    if event in {"completed", "logs"}:
         return prediction
     before = replace(prediction, status=RUNNING, completed_at=None, error=None, metrics={})
     return before if event == "output" else replace(before, output_file=None, logs="")

@@ -68,6 +68,8 @@ class JobRows(DeliveryRows):
         What was begun `max_tries` times fails, and says why.
         """
         with self.writing() as connection:
+            dead = delete(workers)
+            connection.execute(dead if worker is None else dead.where(workers.c.name == worker))
             return self._release(connection, _claimed_by(worker), max_tries)
 
     def requeue_lost(self, older_than_s: float, max_tries: int) -> list[str]:
@@ -105,7 +107,7 @@ class JobRows(DeliveryRows):
             if row["status"] == WAITING:
                 started = max(self.now(), row["created_at"])
                 _change(connection, id, status=RUNNING, started_at=started)
-                if row["tries"] <= 1:  # told once, however often it is begun
+                if row["started_at"] is None:  # told once, however often it is begun
                     self._announce(connection, row, ["start"])
             return True
 
@@ -261,5 +263,5 @@ def _steps(progress: tuple[int, int] | None) -> dict[str, int]:
 
 
 def _put_back(connection: Connection, row: RowMapping, *, tries: int) -> None:
-    fresh = {"status": WAITING, "claimed_by": None, "started_at": None, "step": 0, "n_steps": 0}
+    fresh = {"status": WAITING, "claimed_by": None, "step": 0, "n_steps": 0}
     _change(connection, row["id"], **fresh, tries=tries)

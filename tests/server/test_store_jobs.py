@@ -1,0 +1,254 @@
+"""Predictions at work: each is made, whatever dies; what has ended stays as it is."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fanfare.server.records import Prediction
+from fanfare.server.store import Store
+from stores import Clocks, asked, opened
+
+
+@pytest.fixture
+def clocks() -> Clocks:
+    return Clocks()
+
+
+@pytest.fixture
+def store(tmp_path: Path, clocks: Clocks) -> Iterator[Store]:
+    with opened(tmp_path, clocks) as store:
+        yield store
+
+
+def running(store: Store, **changes: object) -> str:
+    """The id of a prediction that a worker is at."""
+    made = store.create_prediction(asked(**changes))
+    assert [each.id for each in store.claim("worker", 1)] == [made.id]
+    assert store.begin(made.id)
+    return made.id
+
+
+def now(store: Store, id: str) -> Prediction:
+    found = store.prediction(id, None)
+    assert found is not None
+    return found
+
+
+def test_a_prediction_lives(store: Store, clocks: Clocks) -> None:
+    id = store.create_prediction(asked()).id
+    clocks.pass_(2)
+    assert store.claim("worker", 5)[0].tries == 1
+    assert now(store, id).status == "starting"
+    assert store.begin(id)
+    store.set_seed(id, 42)
+    clocks.pass_(1)
+    store.add_logs(id, "50%\n", (25, 50))
+    store.add_logs(id, "100%\n")
+    clocks.pass_(3)
+    assert store.succeed(id, "o" * 26, {"real_time_factor": 3.0})
+    done = now(store, id)
+    assert done.status == "succeeded"
+    assert done.logs == "50%\n100%\n"
+    assert (done.seed, done.progress, done.output_file) == (42, (25, 50), "o" * 26)
+    assert done.metrics == {"predict_time": 4.0, "total_time": 6.0, "real_time_factor": 3.0}
+
+
+def test_the_oldest_are_claimed_first_and_once(store: Store) -> None:
+    ids = [store.create_prediction(asked()).id for _ in range(5)]
+    assert [each.id for each in store.claim("a", 2)] == ids[:2]
+    assert [each.id for each in store.claim("b", 9)] == ids[2:]
+    assert store.claim("a", 9) == []
+
+
+def test_workers_that_claim_at_once_share_nothing(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        ids = {store.create_prediction(asked()).id for _ in range(40)}
+        taken: list[list[str]] = [[], [], []]
+
+        def work(mine: list[str]) -> None:
+            with opened(tmp_path) as own:
+                while got := own.claim(threading.current_thread().name, 2):
+                    mine.extend(each.id for each in got)
+
+        threads = [threading.Thread(target=work, args=(mine,)) for mine in taken]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    together = [id for mine in taken for id in mine]
+    assert len(together) == len(set(together)) == 40
+    assert set(together) == ids
+
+
+@pytest.mark.parametrize("first", ["succeed", "fail", "canceled"])
+def test_an_end_is_the_end(store: Store, first: str) -> None:
+    id = running(store)
+    end = {
+        "succeed": lambda: store.succeed(id, "o" * 26, {}),
+        "fail": lambda: store.fail(id, "no"),
+        "canceled": lambda: store.canceled(id),
+    }
+    assert end[first]()
+    before = now(store, id)
+    assert [end[name]() for name in end] == [False, False, False]
+    store.add_logs(id, "late", (1, 2))
+    store.set_progress(id, 1, 2)
+    store.set_seed(id, 1)
+    assert not store.begin(id)
+    assert store.request_cancel(id, "me") == before
+    assert store.release_claims(None, 2) == []
+    assert now(store, id) == before
+
+
+def test_cancelling_holds_at_once(store: Store) -> None:
+    waiting = store.create_prediction(asked()).id
+    canceled = store.request_cancel(waiting, "me")
+    assert canceled is not None
+    assert canceled.status == "canceled"
+    assert store.claim("worker", 1) == []
+    id = running(store)
+    assert store.cancel_requested([id, waiting]) == {waiting}
+    store.request_cancel(id, "me")
+    assert store.cancel_requested([id]) == {id}
+    assert not store.succeed(id, "o" * 26, {})
+    assert now(store, id).output_file is None
+
+
+def test_cancelled_between_claim_and_begin(store: Store) -> None:
+    id = store.create_prediction(asked()).id
+    store.claim("worker", 1)
+    store.request_cancel(id, "me")
+    assert not store.begin(id)
+
+
+def test_a_dead_worker_s_work_is_done_again_with_its_seed(store: Store) -> None:
+    id = running(store)
+    store.set_seed(id, 7)
+    store.set_progress(id, 3, 9)
+    assert store.release_claims("somebody else", 2) == []
+    assert store.release_claims("worker", 2) == [id]
+    back = now(store, id)
+    assert (back.status, back.seed, back.progress) == ("starting", 7, (0, 0))
+    again = store.claim("worker 2", 5)
+    assert [(each.id, each.tries) for each in again] == [(id, 2)]
+    assert store.begin(id)
+
+
+def test_what_kills_its_worker_fails_with_a_reason(store: Store) -> None:
+    id = running(store)
+    store.release_claims("worker", 2)
+    store.claim("worker", 1)
+    store.begin(id)
+    assert store.release_claims("worker", 2) == [id]
+    failed = now(store, id)
+    assert failed.status == "failed"
+    assert "2 times" in str(failed.error)
+    assert store.claim("worker", 1) == []
+
+
+def test_who_was_there_at_a_crash_runs_alone(store: Store) -> None:
+    ids = [store.create_prediction(asked()).id for _ in range(3)]
+    store.claim("w1", 2)
+    store.release_claims("w1", 9)
+    assert [each.id for each in store.claim("w2", 5)] == ids[:1]
+    assert store.claim("w2", 5) == []  # nobody joins one that may kill
+    store.begin(ids[0])
+    store.succeed(ids[0], "o" * 26, {})
+    assert [each.id for each in store.claim("w2", 5)] == ids[1:2]
+    store.canceled(ids[1])
+    assert [each.id for each in store.claim("w2", 5)] == ids[2:]
+    fourth = store.create_prediction(asked()).id
+    assert [each.id for each in store.claim("w2", 5)] == [fourth]
+
+
+def test_one_that_must_run_alone_is_not_overtaken_for_ever(store: Store) -> None:
+    store.create_prediction(asked())
+    store.claim("w1", 1)
+    store.release_claims("w1", 9)
+    suspect = store.claim("w2", 1)[0].id
+    store.hand_back([suspect])  # tries: 1, as before
+    assert now(store, suspect).tries == 1
+    store.claim("w2", 1)
+    store.release_claims("w2", 9)
+    late = store.create_prediction(asked()).id
+    assert [each.id for each in store.claim("w3", 5)] == [suspect]
+    store.canceled(suspect)
+    assert [each.id for each in store.claim("w3", 5)] == [late]
+    store.release_claims("w3", 9)
+    newer = store.create_prediction(asked()).id
+    assert [each.id for each in store.claim("w4", 5)] == [late]
+    store.fail(late, "no")
+    assert [each.id for each in store.claim("w4", 5)] == [newer]
+
+
+def test_handing_back_counts_no_try(store: Store) -> None:
+    for _ in range(3):
+        ids = [each.id for each in store.claim("worker", 2)] or [running(store)]
+        store.hand_back(ids)
+    assert now(store, ids[0]).tries == 0
+    store.hand_back(ids)  # nobody's: nothing to do
+    assert [each.tries for each in store.claim("worker", 2)] == [1]
+
+
+def test_silent_workers_lose_their_work(store: Store, clocks: Clocks) -> None:
+    id = running(store)
+    assert store.requeue_lost(10, 2) == []
+    for _ in range(4):
+        clocks.pass_(6)
+        store.heartbeat("worker")
+        assert store.requeue_lost(10, 2) == []
+    clocks.pass_(6)
+    assert store.requeue_lost(10, 2) == []
+    clocks.pass_(6)
+    assert store.requeue_lost(10, 2) == [id]
+    assert store.claim("worker 2", 1)[0].id == id
+
+
+@pytest.mark.parametrize("jump_s", [86400.0, -86400.0])
+def test_a_clock_that_is_set_takes_nothing_away(
+    store: Store, clocks: Clocks, jump_s: float
+) -> None:
+    id = running(store, cancel_after_s=60)
+    assert store.requeue_lost(10, 2) == []
+    assert store.cancel_overdue() == []
+    clocks.set(jump_s)
+    clocks.pass_(5)
+    assert store.requeue_lost(10, 2) == []
+    assert store.cancel_overdue() == []
+    assert store.succeed(id, "o" * 26, {})
+    done = now(store, id)
+    assert done.completed_at is not None
+    assert done.completed_at >= done.created_at
+    assert min(done.metrics.values()) >= 0
+
+
+def test_deadlines(store: Store, clocks: Clocks) -> None:
+    id = running(store, cancel_after_s=5)
+    waiting = store.create_prediction(asked(cancel_after_s=5)).id
+    store.create_prediction(asked())
+    assert store.cancel_overdue() == []
+    clocks.pass_(4.9)
+    assert store.cancel_overdue() == []
+    clocks.pass_(0.2)
+    assert sorted(store.cancel_overdue()) == sorted([id, waiting])
+    assert now(store, id).status == "canceled"
+    assert store.cancel_overdue() == []
+
+
+def test_a_deadline_that_passed_while_nobody_was_there(tmp_path: Path, clocks: Clocks) -> None:
+    with opened(tmp_path, clocks) as store:
+        id = store.create_prediction(asked(cancel_after_s=5)).id
+    clocks.pass_(60)
+    with opened(tmp_path, clocks) as store:
+        assert store.cancel_overdue() == [id]
+
+
+def test_logs_have_an_end(store: Store) -> None:
+    id = running(store)
+    for _ in range(5):
+        store.add_logs(id, "x" * 30_000)
+    assert len(now(store, id).logs) == 64 * 1024
