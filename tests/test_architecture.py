@@ -41,14 +41,13 @@ ARROWS: dict[str, set[str]] = {
 }
 """Beside KNOWN_TO_ALL: for each room, the rooms it may import from."""
 
-PLAYERS = {"model", "session", "predict", "stream", "chunks", "piece", "audio", "weights"}
-PLAYERS_FILES = {"worker.py", "playing.py"}
+PLAYERS = {"model", "session", "predict", "stream", "chunks", "piece", "audio", "weights", "engine"}
+PLAYERS_FILES = {"worker.py", "playing.py", "intake.py", "clerk.py", "sound.py", "memory.py"}
 EXCEPTIONS = {
     # Judges the finished road, so it stands at its end.
     "epic/evaluate.py": {"model", "piece", "predict"},
-    # The worker's own: the process that owns the engine. The API's process loads neither.
-    "server/worker.py": PLAYERS,
-    "server/playing.py": PLAYERS,
+    # The worker's own: the process that owns the engine. The API's process loads none of them.
+    **{f"server/{name}": PLAYERS for name in PLAYERS_FILES},
 }
 
 HEAVY = {
@@ -125,8 +124,9 @@ def test_only_the_worker_plays() -> None:
         if path.name in PLAYERS_FILES:
             continue
         for line, name in imported(ast.parse(path.read_text("utf-8"))):
-            is_player = name.startswith(("fanfare.server.playing", "fanfare.server.worker"))
-            assert not is_player, f"{path.name}:{line}: {name}"
+            is_player = f"{name.rpartition('.')[2]}.py" in PLAYERS_FILES
+            is_ours = name.startswith("fanfare.server.")
+            assert not (is_ours and is_player), f"{path.name}:{line}: {name}"
             assert name.split(".")[0] not in HEAVY, f"{path.name}:{line}: {name}"
 
 

@@ -10,6 +10,7 @@ from fanfare.cli.doctor import doctor
 from fanfare.cli.generate import generate
 from fanfare.cli.inspect import inspect
 from fanfare.cli.models import models
+from fanfare.cli.serve import serve
 
 app = typer.Typer(
     name="fanfare",
@@ -44,6 +45,7 @@ def _root(
 
 
 app.command()(generate)
+app.command()(serve)
 app.command()(inspect)
 app.add_typer(models)
 app.command()(doctor)

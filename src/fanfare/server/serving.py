@@ -1,0 +1,152 @@
+"""serve: one server, from its start until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import FrameType
+
+import uvicorn
+from filelock import FileLock, Timeout
+
+from fanfare.errors import InputError, OutputError
+from fanfare.server.app import create_app
+from fanfare.server.cleaner import Cleaner
+from fanfare.server.config import ServeConfig
+from fanfare.server.files import Files
+from fanfare.server.store import Store
+from fanfare.server.supervisor import Supervisor
+from fanfare.server.views import Views
+from fanfare.server.webhooks import Webhooks
+
+log = logging.getLogger(__name__)
+
+LOCK = "serve.lock"
+BACKLOG = 2048
+
+
+@dataclass(frozen=True)
+class Told:
+    """A server that listens: at which URLs."""
+
+    url: str
+    cog_url: str | None = None
+
+
+def serve(
+    config: ServeConfig,
+    *,
+    grace_s: float = 20.0,
+    cog_port: int | None = None,
+    listening: Callable[[Told], None] = lambda told: None,
+) -> None:
+    """Serve until SIGINT or SIGTERM; SIGHUP loads the weights anew.
+
+    Args:
+        grace_s: given to what is being played when the server is to stop; what isn't done by then
+            is played after the next start.
+        cog_port: where Cog's API is offered beside Replicate's; None = not at all.
+        listening: is called once clients can come.
+
+    Raises InputError when an address can't be had, OutputError when another server has the home.
+    """
+    config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = FileLock(str(config.home / LOCK), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise OutputError(
+            f"another server uses {config.home}: stop it, or give this one another --home"
+        ) from None
+    with lock:
+        opened = _opened(config.host, config.port)
+        config = replace(config, port=int(opened.getsockname()[1]))
+        cog = None if cog_port is None else _opened(config.host, cog_port)
+        _run(config, opened, cog, grace_s, listening)
+
+
+def _run(
+    config: ServeConfig,
+    opened: socket.socket,
+    cog: socket.socket | None,
+    grace_s: float,
+    listening: Callable[[Told], None],
+) -> None:
+    store = Store(config.home)
+    files = Files(config.home, store, max_storage_bytes=config.max_storage_bytes)
+    supervisor = Supervisor(config, store)
+    supervisor.start()  # first, since it takes longest
+    try:
+        webhooks = Webhooks(
+            store, Views(config, files).prediction, allow_private=config.allow_private_urls
+        )
+        cleaner = Cleaner(store, files, config.retention_h)
+        app = create_app(config, store, files, supervisor, tasks=[webhooks.run, cleaner.run])
+        servers = [_Server(app, opened, grace_s, lambda: supervisor.stop(grace_s))]
+        told = Told(config.base_url)
+        if hasattr(signal, "SIGHUP"):
+            signal.signal(signal.SIGHUP, lambda *_: supervisor.reload())
+        asyncio.run(_together(servers, lambda: listening(told)))
+    finally:
+        supervisor.stop(grace_s)
+        store.close()
+
+
+async def _together(servers: list[_Server], listening: Callable[[], None]) -> None:
+    running = [asyncio.ensure_future(server.run()) for server in servers]
+    while not all(server.started for server in servers):
+        if any(task.done() for task in running):
+            break
+        await asyncio.sleep(0.01)
+    else:
+        listening()
+    await asyncio.gather(*running)
+
+
+class _Server(uvicorn.Server):
+    """A server on a socket that is open already."""
+
+    def __init__(
+        self, app: object, opened: socket.socket, grace_s: float, stopping: Callable[[], None]
+    ) -> None:
+        self._opened, self._stopping = opened, stopping
+        super().__init__(
+            uvicorn.Config(
+                app,  # type: ignore[arg-type]
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                backlog=BACKLOG,
+                lifespan="on",
+                timeout_graceful_shutdown=max(1, round(grace_s)),
+            )
+        )
+
+    async def run(self) -> None:  # type: ignore[override]
+        """Serve until stopped."""
+        await self.serve(sockets=[self._opened])
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal to stop: the worker ends while clients still wait for what it finishes."""
+        log.info("stopping")
+        threading.Thread(target=self._stopping, daemon=True).start()
+        super().handle_exit(sig, frame)
+
+
+def _opened(host: str, port: int) -> socket.socket:
+    """A socket that listens; InputError when the address can't be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    opened = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind((host, port))
+    except OSError as error:
+        opened.close()
+        raise InputError("port", f"{host}:{port}", f"can't be used: {error.strerror}") from None
+    opened.set_inheritable(False)
+    return opened
