@@ -69,23 +69,17 @@ class Loop:
             for track in list(self.tracks.values())
             if track.job.cancelled.is_set()
         ]
-        joined = [a.ticket for a in self.scheduler.admit()]
-        for ticket in joined:
-            self.tracks[ticket].rows = self.scheduler.running[ticket]
-        if joined:
-            self._regroup()
-        running = [self.tracks[ticket] for ticket in self.scheduler.running]
-        if not running:
+        if self.scheduler.waiting:
+            self._admit()
+        if not self.scheduler.running:
             return events
-        if self.ensemble is None:
-            admitted = self._prefill(running)
-            if isinstance(self.runner, GraphRunner):
-                self.ensemble = GraphEnsemble(self.runner, running, admitted)
-            else:
-                self.ensemble = Ensemble(self.runner, running, admitted)
-        self.ensemble.step()
+        ensemble = self._gathered()
+        ensemble.step()
         self.n_steps += 1
-        return events + self._settle(running)
+        if ensemble.is_due:
+            ensemble.close()
+            events += self._settle(ensemble.tracks)
+        return events
 
     def close(self) -> None:
         """Give all rows back; jobs that aren't done are forgotten."""
@@ -95,6 +89,23 @@ class Loop:
         self.scheduler = Scheduler(self.scheduler.n_rows, self.scheduler.max_waiting)
         self.tracks.clear()
         self.ensemble = None
+
+    def _admit(self) -> None:
+        """Let in who has waited, as far as there are rows."""
+        for admission in self.scheduler.admit():
+            self.tracks[admission.ticket].rows = admission.rows
+            self._regroup()
+
+    def _gathered(self) -> Ensemble | GraphEnsemble:
+        """All who run; whoever begins a window is prefilled."""
+        if self.ensemble is None:
+            running = [self.tracks[ticket] for ticket in self.scheduler.running]
+            admitted = self._prefill(running)
+            if isinstance(self.runner, GraphRunner):
+                self.ensemble = GraphEnsemble(self.runner, running, admitted)
+            else:
+                self.ensemble = Ensemble(self.runner, running, admitted)
+        return self.ensemble
 
     def _regroup(self) -> None:
         """Whoever runs will be another ensemble from the next step on."""
@@ -116,11 +127,7 @@ class Loop:
         return logits
 
     def _settle(self, running: Sequence[Track]) -> list[JobEvent]:
-        """After a step: report frames that are due, go on to next windows, let go who is done."""
-        assert self.ensemble is not None
-        if not self.ensemble.is_due:
-            return []
-        self.ensemble.close()
+        """After a stretch: report what is due, go on to next windows, let go who is done."""
         events: list[JobEvent] = []
         for track in running:
             report = track.settle() if track.n_until_due() < 1 else None
