@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from test_torch_engine import build, make_jobs, run
 
 from fanfare.engine.graph_runner import GraphRunner
 from fanfare.engine.job import Result
+from fanfare.engine.loop import run as play
 from fanfare.engine.runners import RunnerPool, idle_bytes
 from fanfare.engine.torch_engine import generate
 
@@ -76,15 +78,21 @@ def test_a_runner_that_failed_is_not_kept_but_one_whose_call_was_closed_is() -> 
     with pytest.raises(ValueError, match="broken"), runners.lend(2) as failed:
         raise ValueError("broken")
 
-    def call() -> Iterator[GraphRunner]:
-        with runners.lend(2) as runner:
-            yield runner
+    lent = []
 
-    closed = call()
-    lent = next(closed)
-    assert lent is not failed
-    closed.close()  # type: ignore[attr-defined]
-    assert runners.take(2) is lent
+    def call() -> Generator[object, None, None]:
+        with runners.lend(2) as runner, closing(play(runner, make_jobs(runner.lm))) as events:
+            lent.append(runner)
+            yield from events
+
+    events = call()
+    for _ in range(5):
+        next(events)
+    events.close()
+    again = runners.take(2)
+    assert again is lent[0]
+    assert again is not failed
+    assert not again.used
 
 
 def test_threads_share_it() -> None:

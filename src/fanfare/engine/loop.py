@@ -5,7 +5,7 @@ K codebooks, T frames.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 import torch
 from torch import Tensor
@@ -150,10 +150,13 @@ class Loop:
         return Made(track.ticket, codes)
 
 
-def run(runner: AnyRunner, jobs: Sequence[Job]) -> Iterator[Progress | Frames | Result]:
+def run(
+    runner: AnyRunner, jobs: Sequence[Job]
+) -> Generator[Progress | Frames | Result, None, None]:
     """Run `jobs` together: a `Progress` after every step, `Frames` where asked for, the `Result`.
 
-    As many at once as the runner has rows for; the others follow as rows become free.
+    As many at once as the runner has rows for; the others follow as rows become free. Closing it
+    releases them all.
     """
     assert jobs, "no jobs"
     loop = Loop(runner)
