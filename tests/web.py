@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,17 +35,38 @@ class Answer:
 
 @dataclass
 class Web:
-    """The server's answers by path, and what it was asked: method, path and Range."""
+    """The server's answers by path, and what it was asked: method, path and Range.
+
+    Attributes:
+        posted: of each POST its headers, their names in lower case, and its body.
+    """
 
     url: str
     answers: dict[str, Answer] = field(default_factory=dict)
     asked: list[tuple[str, str, str | None]] = field(default_factory=list)
+    posted: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     default: Answer = field(default_factory=lambda: Answer(status=404))
 
 
+@dataclass
+class Names:
+    """A resolver: each name's addresses, those of the first question first; others fail."""
+
+    known: dict[str, list[list[str]]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    def __call__(self, host: str, port: int) -> list[str]:
+        self.asked.append(host)
+        if host in self.known:
+            if not self.known[host]:
+                raise OSError(f"no such name: {host}")
+            return self.known[host].pop(0)
+        return ["127.0.0.1"] if host.endswith(".example") else [host]
+
+
 @contextmanager
-def serving() -> Iterator[Web]:
-    """A server that stops when the block is left."""
+def serving(tls: ssl.SSLContext | None = None) -> Iterator[Web]:
+    """A server that stops when the block is left; it speaks https if it is given how."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -56,6 +78,11 @@ def serving() -> Iterator[Web]:
             self.reply()
 
         def do_GET(self) -> None:
+            self.reply()
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            web.posted.append(({n.lower(): v for n, v in self.headers.items()}, body))
             self.reply()
 
         def reply(self) -> None:
@@ -96,7 +123,12 @@ def serving() -> Iterator[Web]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    web = Web(f"http://127.0.0.1:{server.server_port}")
+    if tls is not None:
+        # The handshake belongs to the thread that answers: one that fails stops no other.
+        server.socket = tls.wrap_socket(
+            server.socket, server_side=True, do_handshake_on_connect=False
+        )
+    web = Web(f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
