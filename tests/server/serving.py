@@ -9,7 +9,7 @@ import struct
 import threading
 import time
 import wave
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,11 +18,11 @@ from typing import Any
 import httpx
 import uvicorn
 
-from fanfare.server.app import create_app
-from fanfare.server.config import ServeConfig
+from fanfare.server.app import BackgroundTask, create_app
+from fanfare.server.config import REPLICATE_VERSION, ServeConfig
 from fanfare.server.files import Files, Meant
 from fanfare.server.growing import Growing
-from fanfare.server.records import Prediction
+from fanfare.server.records import NewPrediction, Prediction
 from fanfare.server.store import Store
 
 SAMPLE_RATE_HZ = 8000
@@ -40,6 +40,19 @@ def tone(duration_s: float = 1.0, pitch_hz: float = 440.0) -> bytes:
         file.setframerate(SAMPLE_RATE_HZ)
         file.writeframes(b"".join(struct.pack("<h", value) for value in values))
     return out.getvalue()
+
+
+def new_prediction(**values: Any) -> NewPrediction:
+    """A prediction as the API would order it."""
+    usual: dict[str, Any] = {
+        "owner": "",
+        "model": "fofr/musicgen-epic",
+        "version": REPLICATE_VERSION,
+        "weights": "epic-mini",
+        "input": {"prompt": "epic"},
+        "max_waiting": 1000,
+    }
+    return NewPrediction(**{**usual, **values})
 
 
 @dataclass
@@ -134,7 +147,12 @@ class Served:
 
 @contextmanager
 def serving(
-    home: Path, *, works: bool = True, ssl: tuple[Path, Path] | None = None, **config: Any
+    home: Path,
+    *,
+    works: bool = True,
+    ssl: tuple[Path, Path] | None = None,
+    tasks: Sequence[BackgroundTask] = (),
+    **config: Any,
 ) -> Iterator[Served]:
     """A server on a real socket. works=False: nobody claims anything.
 
@@ -148,7 +166,7 @@ def serving(
     store = Store(home)
     files = Files(home, store)
     worker = FakeWorker(store, files, Growing(home))
-    app = create_app(made, store, files, worker)
+    app = create_app(made, store, files, worker, tasks=tasks)
     options: dict[str, Any] = {}
     if ssl is not None:
         options = {"ssl_certfile": str(ssl[0]), "ssl_keyfile": str(ssl[1])}

@@ -56,10 +56,8 @@ def create_app(
     app.state.service = service
     add_handlers(app)
     # The stream's route stands before the file's: its path has the same shape.
-    for routes in (predictions, streams, uploads, models):
-        app.include_router(routes.router, prefix="/v1")
-    app.include_router(downloads.router)
-    app.include_router(operations.router)
+    for routes in (predictions, streams, uploads, downloads, models, operations):
+        app.include_router(routes.router)
     app.add_api_route("/p/{prediction_id}", _web, include_in_schema=False)
     # The last one added is the outermost.
     app.add_middleware(

@@ -13,16 +13,16 @@ from fanfare.server.service import HasService, Service
 
 router = APIRouter(tags=["files"])
 
-METHODS = ["GET", "HEAD"]
 
-
-@router.api_route("/files/{capability}/{name}", methods=METHODS, response_class=Response)
+@router.head("/files/{capability}/{name}", include_in_schema=False)
+@router.get("/files/{capability}/{name}", response_class=Response)
 def output(capability: str, name: str, service: HasService) -> Response:
     """Finished music. Clients fetch it with or without their token, and follow no redirects."""
     return _sent(service, service.files.by_capability(capability), inline=True)
 
 
-@router.api_route("/v1/files/{file_id}/download", methods=METHODS, response_class=Response)
+@router.head("/v1/files/{file_id}/download", include_in_schema=False)
+@router.get("/v1/files/{file_id}/download", response_class=Response)
 def upload(
     file_id: str, service: HasService, owner: str = "", expiry: str = "", signature: str = ""
 ) -> Response:

@@ -42,6 +42,13 @@ class Hints:
         self._seen: dict[str, Hashable] = {}
         self._poll: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.is_stopped = False
+
+    def stop(self) -> None:
+        """The server stops: nobody is to wait any longer. From any thread."""
+        self.is_stopped = True
+        for prediction_id in list(self._waiting):
+            self.changed(prediction_id)
 
     def changed(self, prediction_id: str) -> None:
         """A prediction has changed, or may have."""

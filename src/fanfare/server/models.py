@@ -13,7 +13,7 @@ from fanfare.server.versions import Version, openapi_schema
 from fanfare.server.views import whole_page
 from fanfare.server.webhooks import secret_text
 
-router = APIRouter(tags=["models"])
+router = APIRouter(prefix="/v1", tags=["models"])
 
 COLLECTION = {
     "slug": "text-to-music",
@@ -30,8 +30,8 @@ def models(service: HasService, owner: HasOwner) -> Response:
 
 @router.api_route("/models", methods=["QUERY"], include_in_schema=False)
 async def search(request: Request, service: HasService, owner: HasOwner) -> Response:
-    """Models by words; the body is plain text."""
-    text = (await request.body())[:1000].decode("utf-8", "replace")
+    """Models by words; the body is plain text, which one of the clients puts in quotes."""
+    text = (await request.body())[:1000].decode("utf-8", "replace").strip().strip('"')
     return JSONResponse(whole_page(_model(service, v) for v in service.catalogue.search(text)))
 
 

@@ -21,7 +21,7 @@ from fanfare.server.sources import check_webhook, drop_source, keep_source
 from fanfare.server.validation import check_inputs
 from fanfare.server.versions import Version
 
-router = APIRouter(tags=["predictions"])
+router = APIRouter(prefix="/v1", tags=["predictions"])
 
 Prefer = Annotated[str | None, Header()]
 CancelAfter = Annotated[str | None, Header()]
@@ -150,7 +150,7 @@ async def wait_until_done(
             now = await anyio.to_thread.run_sync(service.store.prediction, prediction.id, None)
             prediction = now or prediction
             left_s = deadline_s - time.monotonic()
-            if prediction.is_final or now is None or left_s <= 0:
+            if prediction.is_final or now is None or left_s <= 0 or service.hints.is_stopped:
                 return prediction
             await watch.changed(left_s)
 
@@ -158,7 +158,8 @@ async def wait_until_done(
 @router.get("/predictions/{prediction_id}")
 def get(prediction_id: str, service: HasService, owner: HasOwner) -> Response:
     """A prediction as it is now."""
-    return JSONResponse(service.views.prediction(found(service, prediction_id, owner)))
+    prediction = found(service, prediction_id, owner)
+    return JSONResponse(service.views.prediction(prediction, inline=True))
 
 
 def found(service: Service, prediction_id: str, owner: str | None) -> Prediction:
@@ -177,7 +178,7 @@ def cancel(prediction_id: str, service: HasService, owner: HasOwner) -> Response
         raise not_found()
     service.hints.changed(prediction_id)
     service.wake_worker()
-    return JSONResponse(service.views.prediction(prediction))
+    return JSONResponse(service.views.prediction(prediction, inline=True))
 
 
 def _no_blank(value: object) -> object:
@@ -206,5 +207,5 @@ def list_all(
     )
     moments = {"created_after": created_after, "created_before": created_before}
     query = {name: at.astimezone(UTC).isoformat() for name, at in moments.items() if at}
-    results = [service.views.prediction(one, inline=False) for one in page.results]
+    results = [service.views.prediction(one) for one in page.results]
     return JSONResponse(service.views.page("/v1/predictions", page, results, query))

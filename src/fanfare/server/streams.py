@@ -19,7 +19,7 @@ from fanfare.server.records import Prediction
 from fanfare.server.service import HasService, Service
 from fanfare.server.views import STREAM_PREFIX
 
-router = APIRouter(tags=["streams"])
+router = APIRouter(prefix="/v1", tags=["streams"])
 
 PING_S = 10
 GROWTH_POLL_S = 0.1
@@ -96,6 +96,8 @@ async def _events(service: Service, prediction_id: str) -> AsyncIterator[ServerS
                 n_told = len(now.logs)
             if now.is_final:
                 break
+            if service.hints.is_stopped:
+                return
             await watch.changed(PING_S)
     done: dict[str, str] = {}
     if now.status == "succeeded":
@@ -130,6 +132,8 @@ async def audio(
             if file := await anyio.to_thread.run_sync(_opened, path):
                 break
             await watch.changed(GROWTH_POLL_S)
+            if service.hints.is_stopped:
+                raise ProblemError(503, "The server is stopping.", headers={"Retry-After": "5"})
             if await request.is_disconnected():
                 raise ProblemError(408, "Nobody listens any more.")
     return StreamingResponse(
@@ -159,9 +163,10 @@ async def _follow(service: Service, prediction_id: str, file: BinaryIO) -> Async
             now = await anyio.to_thread.run_sync(service.store.prediction, prediction_id, None)
             while chunk := await anyio.to_thread.run_sync(file.read, CHUNK_BYTES):
                 yield chunk
-            if now is None or now.status in {"failed", "canceled"}:
+            is_lost = now is None or now.status in {"failed", "canceled"}
+            if is_lost or service.hints.is_stopped:
                 raise BrokenStreamError(prediction_id)
-            if now.status == "succeeded":
+            if now is not None and now.status == "succeeded":
                 return
             await asyncio.sleep(GROWTH_POLL_S)
 

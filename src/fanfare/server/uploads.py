@@ -16,7 +16,7 @@ from fanfare.server.problems import InvalidField, InvalidInputError, not_found
 from fanfare.server.records import File
 from fanfare.server.service import HasOwner, HasService, Service
 
-router = APIRouter(tags=["files"])
+router = APIRouter(prefix="/v1", tags=["files"])
 
 CHUNK_BYTES = 256 * 1024
 MAX_METADATA_BYTES = 16 * 1024

@@ -33,15 +33,16 @@ class Views:
         clients think that there is nothing left to wait for.
         """
         if prediction.is_final:
-            return self.prediction(prediction)
+            return self.prediction(prediction, inline=True)
         view = self.prediction(prediction)
         view["status"] = "starting"
         for later in ("started_at", "completed_at", "metrics"):
             view.pop(later, None)
         return view
 
-    def prediction(self, prediction: Prediction, *, inline: bool = True) -> dict[str, Any]:
-        """A prediction as GET shows it. inline=False: no music inside, as in lists and webhooks."""
+    def prediction(self, prediction: Prediction, *, inline: bool = False) -> dict[str, Any]:
+        """A prediction as lists and webhooks show it; inline: as the answer to GET, where the music
+        itself may stand inside."""
         id_ = prediction.id
         view: dict[str, Any] = {
             "id": id_,
@@ -74,10 +75,6 @@ class Views:
             view["completed_at"] = moment(prediction.completed_at)
             view["metrics"] = prediction.metrics
         return view
-
-    def webhook(self, prediction: Prediction) -> dict[str, Any]:
-        """The body of a webhook: as GET shows it, the music by its URL."""
-        return self.prediction(prediction, inline=False)
 
     def shown_input(self, prediction: Prediction) -> dict[str, Any]:
         """The inputs as they were given; recordings by their URL."""
