@@ -71,7 +71,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready
-	@$(PIP) install -c constraints.txt -e ".[dev,plot]"
+	@$(PIP) install -c constraints.txt -e ".[dev,plot,server]"
 	@touch $@
 
 $(VENV)/.ready-epic: $(VENV)/.ready

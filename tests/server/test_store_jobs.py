@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fanfare.server.records import Prediction
+from fanfare.server.records import NewFile, Prediction
 from fanfare.server.store import Store
 from stores import Clocks, asked, opened
 
@@ -94,7 +94,8 @@ def test_an_end_is_the_end(store: Store, first: str) -> None:
     }
     assert end[first]()
     before = now(store, id)
-    assert [end[name]() for name in end] == [False, False, False]
+    again = {name: end[name]() for name in end}
+    assert again == {"succeed": first == "succeed", "fail": False, "canceled": False}
     store.add_logs(id, "late", (1, 2))
     store.set_progress(id, 1, 2)
     store.set_seed(id, 1)
@@ -102,6 +103,18 @@ def test_an_end_is_the_end(store: Store, first: str) -> None:
     assert store.request_cancel(id, "me") == before
     assert store.release_claims(None, 2) == []
     assert now(store, id) == before
+
+
+def test_what_an_earlier_try_left_is_forgotten(store: Store) -> None:
+    id = running(store)
+    for name in ("a", "b"):
+        store.create_file(
+            NewFile(name * 26, "me", "out.wav", "audio/wav", 1, "", "", "output", prediction=id)
+        )
+    assert store.succeed(id, "b" * 26, {})
+    assert store.known_files(["a" * 26, "b" * 26]) == {"b" * 26}
+    assert store.succeed(id, "b" * 26, {})
+    assert not store.succeed(id, "a" * 26, {})
 
 
 def test_cancelling_holds_at_once(store: Store) -> None:

@@ -44,6 +44,8 @@ class Database:
         except OSError as error:
             raise StoreError(f"{home} can't be used as the server's home: {error}") from error
         self.engine = _open(self.path)
+        self._reads = self.engine.execution_options(fanfare_write=False)
+        self._writes = self.engine.execution_options(fanfare_write=True)
         self._migrate()
 
     def close(self) -> None:
@@ -53,7 +55,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """One view of the store, the same until it ends."""
-        with self._transaction(write=False) as connection:
+        with self._transaction(self._reads) as connection:
             yield connection
 
     @contextmanager
@@ -63,15 +65,15 @@ class Database:
         if not self._line.acquire(timeout=2 * BUSY_TIMEOUT_S):
             raise StoreError(f"the store {self.path.name} is busy for too long")
         try:
-            with self._transaction(write=True) as connection:
+            with self._transaction(self._writes) as connection:
                 yield connection
         finally:
             self._line.release()
 
     @contextmanager
-    def _transaction(self, *, write: bool) -> Iterator[Connection]:
+    def _transaction(self, engine: Engine) -> Iterator[Connection]:
         try:
-            with self.engine.execution_options(fanfare_write=write).begin() as connection:
+            with engine.begin() as connection:
                 yield connection
         except (IntegrityError, ProgrammingError):
             raise  # a fault of ours, not the store's
@@ -111,15 +113,16 @@ def _open(path: Path) -> Engine:
     engine = create_engine(
         f"sqlite:///{path}",
         connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
-        pool_size=4,
-        max_overflow=60,  # more than the threads that an API process answers with
+        pool_size=16,
+        max_overflow=48,  # together more than the threads that an API process answers with
     )
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, record: object) -> None:
         connection.isolation_level = None  # transactions are begun below, and nowhere else
         # FULL: what was answered with 201 is still there after the power went.
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        # The system keeps the file's pages anyway: half a megabyte of them is enough for each.
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "cache_size = -512"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")

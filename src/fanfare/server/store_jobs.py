@@ -14,7 +14,7 @@ from sqlalchemy.dialects.sqlite import insert
 from fanfare.server.records import FINAL, RUNNING, WAITING, Event, Prediction
 from fanfare.server.steady import Steady
 from fanfare.server.store_deliveries import DeliveryRows
-from fanfare.server.tables import prediction_of, predictions, workers
+from fanfare.server.tables import files, prediction_of, predictions, workers
 
 MAX_LOGS = 64 * 1024
 """Characters of a prediction's logs; what comes later is dropped."""
@@ -133,8 +133,20 @@ class JobRows(DeliveryRows):
                 _change(connection, id, seed=seed)
 
     def succeed(self, id: str, output_file: str, metrics: dict[str, Any]) -> bool:
-        """It is made; False when it had ended before, and this is for nothing."""
-        return self._end(id, "succeeded", output_file=output_file, metrics=metrics)
+        """It is made; False when it had ended before, and this is for nothing.
+
+        What an earlier try left is forgotten. Saying the same twice is no harm: whoever doesn't
+        know whether the first was heard says it again.
+        """
+        with self.writing() as connection:
+            row = _unfinished(connection, id)
+            if row is None:
+                same = (predictions.c.id == id) & (predictions.c.output_file == output_file)
+                return connection.execute(select(predictions.c.seq).where(same)).first() is not None
+            left = (files.c.prediction == id) & (files.c.id != output_file)
+            connection.execute(delete(files).where(left))
+            self._finish(connection, row, "succeeded", output_file=output_file, metrics=metrics)
+            return True
 
     def fail(self, id: str, error: str) -> bool:
         """It can't be made, and this is why; False when it had ended before."""
