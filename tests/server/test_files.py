@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -13,12 +15,26 @@ from urllib.parse import parse_qs, urlsplit
 import anyio
 import pytest
 
-from fanfare.server.files import Files, Meant, is_ours
+from fanfare.server.files import ROOM_BYTES, Files, Meant, is_ours
 from fanfare.server.incoming import FileTooLargeError, Incoming, StorageFullError
+from fanfare.server.records import StoreError
+from fanfare.server.store import ROOM_BYTES as STORE_ROOM_BYTES
 from fanfare.server.store import Store
 from sounds import sound_file
-from stores import Clocks, opened
+from stores import Clocks, asked, opened
 
+SAVES_FOR_EVER = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from stores import opened
+from fanfare.server.files import Files, Meant
+with opened(Path(sys.argv[1])) as store:
+    files = Files(Path(sys.argv[1]), store)
+    while True:
+        file = files.save((os.urandom(50_000) for _ in range(20)), Meant("me"), cap_bytes=10**7)
+        print(file.id, flush=True)
+"""
 BASE = "https://music.example"
 BASES = (BASE, "http://127.0.0.1:8000")
 MINE = Meant("me")
@@ -102,6 +118,26 @@ def test_a_full_disk_leaves_nothing(files: Files, monkeypatch: pytest.MonkeyPatc
     assert lying(files) == []
 
 
+def test_room_is_left_for_the_store(
+    files: Files, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk what has begun must still be ended, and files deleted."""
+    file = files.save([b"x"], MINE, cap_bytes=9)
+    free = ROOM_BYTES
+    monkeypatch.setattr("fanfare.server.files.free_bytes", lambda folder: free)
+    monkeypatch.setattr("fanfare.server.store.free_bytes", lambda folder: free)
+    files.save([b"x"], MINE, cap_bytes=9)
+    free = ROOM_BYTES - 1
+    for meant in (MINE, OUTPUT):
+        with pytest.raises(StorageFullError):
+            files.save([b"x"], meant, cap_bytes=9)
+    store.create_prediction(asked())
+    free = STORE_ROOM_BYTES - 1
+    with pytest.raises(StoreError, match="full"):
+        store.create_prediction(asked())
+    assert files.delete(file.id, "me")
+
+
 def test_uploads_stop_where_storage_does(tmp_path: Path, store: Store) -> None:
     files = Files(tmp_path, store, max_storage_bytes=100)
     files.save([b"x" * 100], MINE, cap_bytes=100)
@@ -150,6 +186,26 @@ def test_half_a_file_is_never_under_its_name(tmp_path: Path) -> None:
         incoming.finish(path)
         assert path.read_bytes() == b"half"
     assert path.exists()
+
+
+@pytest.mark.parametrize("n_lines", [1, 4])
+def test_killed_in_the_middle(
+    files: Files, store: Store, tmp_path: Path, n_lines: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tests = str(Path(__file__).parents[1])
+    command = [sys.executable, "-c", SAVES_FOR_EVER, str(tmp_path), tests]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as saves:
+        assert saves.stdout
+        said = [saves.stdout.readline().strip() for _ in range(n_lines)]
+        saves.kill()
+    known = store.files("me").results
+    assert {file.id for file in known} >= set(said)
+    for file in known:
+        assert hashlib.sha256(files.path(file.id).read_bytes()).hexdigest() == file.sha256
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 7200)
+    files.sweep()
+    assert sorted(lying(files)) == sorted(file.id for file in known)
 
 
 def test_download_urls_hold_until_they_expire(files: Files, clocks: Clocks) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,11 @@ HEAD = "first"
 """The newest migration."""
 BUSY_TIMEOUT_S = 10
 """How long a transaction waits for another to end."""
+
+
+def free_bytes(folder: Path) -> int:
+    """What its disk has room for."""
+    return shutil.disk_usage(folder).free
 
 
 class Database:

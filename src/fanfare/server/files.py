@@ -26,12 +26,16 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from anyio import to_thread
 
+from fanfare.server.database import free_bytes
 from fanfare.server.ids import is_id, new_id
 from fanfare.server.incoming import Incoming, StorageFullError, as_storage_error
 from fanfare.server.media import EXTENSIONS, clean_name, clean_type, sniff
 from fanfare.server.records import File, NewFile
+from fanfare.server.store import ROOM_BYTES as STORE_ROOM_BYTES
 from fanfare.server.store import Store
 
+ROOM_BYTES = 2 * STORE_ROOM_BYTES
+"""Files leave so much of the disk free; the store needs it."""
 ORPHAN_AGE_S = 3600
 """What the store doesn't know may still be on its way to it for so long."""
 _CAPABILITY = re.compile(r"([a-z0-9]{26})-([0-9a-f]{1,16})-([0-9a-f]{32})")
@@ -204,6 +208,7 @@ class Files:
     def _begin(self, meant: Meant, cap_bytes: int) -> Incoming:
         if meant.purpose == "upload" and self._store.stored_bytes() >= self._max_storage_bytes:
             raise StorageFullError
+        self._check_room()
         try:
             return Incoming(self._incoming / f"{new_id()}.part", cap_bytes)
         except OSError as error:
@@ -228,8 +233,13 @@ class Files:
             metadata=dict(meant.metadata or {}),
             expires_at=expires_at,
         )
+        self._check_room()
         incoming.finish(self.path(new.id))
         return self._store.create_file(new)
+
+    def _check_room(self) -> None:
+        if free_bytes(self._folder) < ROOM_BYTES:
+            raise StorageFullError
 
     def _now_s(self) -> float:
         return self._store.now().timestamp()

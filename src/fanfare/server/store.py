@@ -7,12 +7,12 @@ returned from is on the disk. All raise StoreError when the store can't be used 
 from __future__ import annotations
 
 import secrets as random
-from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, func, insert, select, update
 
+from fanfare.server.database import free_bytes
 from fanfare.server.ids import new_id
 from fanfare.server.pages import page
 from fanfare.server.records import (
@@ -23,12 +23,15 @@ from fanfare.server.records import (
     Page,
     Prediction,
     QueueFullError,
+    StoreError,
 )
 from fanfare.server.store_files import FileRows, unused
 from fanfare.server.store_jobs import JobRows
 from fanfare.server.tables import files, prediction_of, predictions, secrets
 
 SECRET_BYTES = 32
+ROOM_BYTES = 4 * 2**20
+"""Kept free on the disk: without it, nothing that has begun could be ended, nor deleted."""
 
 
 class Store(JobRows, FileRows):
@@ -36,6 +39,8 @@ class Store(JobRows, FileRows):
 
     def create_prediction(self, new: NewPrediction) -> Prediction:
         """Put a prediction into the queue; QueueFullError when too many wait."""
+        if free_bytes(self.path.parent) < ROOM_BYTES:
+            raise StoreError("the disk is full: there is no room for another prediction")
         now = self.now()
         deadline = None
         if new.cancel_after_s is not None:
@@ -95,8 +100,8 @@ class Store(JobRows, FileRows):
         """How many predictions are in each status, those of no prediction included."""
         query = select(predictions.c.status, func.count()).group_by(predictions.c.status)
         with self.reading() as connection:
-            found = Counter({status: n for status, n in connection.execute(query)})
-        return {status: found[status] for status in (WAITING, RUNNING, *FINAL)}
+            found = {str(status): int(n) for status, n in connection.execute(query)}
+        return {status: found.get(status, 0) for status in (WAITING, RUNNING, *FINAL)}
 
     def position(self, id: str) -> int | None:
         """How many wait before it; None when it doesn't wait."""
