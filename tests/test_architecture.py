@@ -6,6 +6,8 @@ Every `import` in the package counts, those inside functions too.
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -128,6 +130,14 @@ def test_only_the_worker_plays() -> None:
             is_ours = name.startswith("fanfare.server.")
             assert not (is_ours and is_player), f"{path.name}:{line}: {name}"
             assert name.split(".")[0] not in HEAVY, f"{path.name}:{line}: {name}"
+
+
+def test_the_api_loads_nothing_heavy() -> None:
+    code = "import sys, fanfare.server.app, fanfare.server.cleaner; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert not HEAVY - {"rich"} & set(loaded.stdout.split())
 
 
 def test_nn_knows_nothing_of_files_requests_or_time() -> None:
