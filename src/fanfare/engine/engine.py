@@ -7,18 +7,18 @@ onnxruntime    CPUs, several times as fast; float32 (but for rounding), int8, in
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from fanfare.engine.graph_runner import GraphRunner
 from fanfare.engine.job import Frames, Job, Progress, Result
 from fanfare.engine.loop import Loop, run
 from fanfare.engine.memory import give_back
 from fanfare.engine.onnx_runner import PRECISIONS, OnnxModel, OnnxRunner
-from fanfare.engine.runner import Runner
+from fanfare.engine.runners import AnyRunner, RunnerPool, idle_bytes
 from fanfare.engine.torch_runner import make_runner
 from fanfare.errors import InputError
 from fanfare.nn.lm import LanguageModel
@@ -121,39 +121,47 @@ class Engine:
             self.name = self.model.name
         else:
             self.name = f"torch {choice.dtype}"
+        self._runners = RunnerPool(
+            partial(_make_runner, self.model), max_bytes=idle_bytes(lm.device)
+        )
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Progress | Frames | Result]:
         """Run jobs together: `Progress` after every step, `Frames` where asked, the `Result`.
 
         A job's codes don't depend on the others, nor on torch's global generator.
         """
-        events = run(self._runner(sum(2 if job.is_guided else 1 for job in jobs)), jobs)
-        while True:
-            with self.threads():
-                event = next(events, None)
-            if event is None:
-                give_back()
-                return
-            yield event
+        n_rows = sum(2 if job.is_guided else 1 for job in jobs)
+        with self._runners.lend(n_rows) as runner, closing(run(runner, jobs)) as events:
+            while True:
+                with self.threads():
+                    event = next(events, None)
+                if event is None:
+                    break
+                yield event
+        give_back()
 
     def open_loop(self, n_rows: int) -> Loop:
         """A loop for jobs that come and go; `threads` is to be held while it runs."""
-        return Loop(self._runner(n_rows))
+        return Loop(_make_runner(self.model, n_rows))
 
     def threads(self) -> AbstractContextManager[None]:
         """Torch's threads as they should be while steps are made."""
         return single_thread() if isinstance(self.model, OnnxModel) else nullcontext()
 
-    def _runner(self, n_rows: int) -> Runner | GraphRunner:
-        if isinstance(self.model, OnnxModel):
-            return OnnxRunner(self.model, n_rows)
-        return make_runner(self.model, n_rows)
+
+def _make_runner(model: LanguageModel | OnnxModel, n_rows: int) -> AnyRunner:
+    if isinstance(model, OnnxModel):
+        return OnnxRunner(model, n_rows)
+    return make_runner(model, n_rows)
 
 
 @contextmanager
 def single_thread() -> Iterator[None]:
     """Torch on one thread: its idle ones spin, and take the cores from ONNX Runtime's."""
     n_threads = torch.get_num_threads()
+    if n_threads == 1:
+        yield
+        return
     torch.set_num_threads(1)
     try:
         yield

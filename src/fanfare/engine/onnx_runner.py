@@ -118,6 +118,7 @@ class OnnxRunner:
         self.running: list[_Row] = []
         self.buffers = _Buffers()
         self.call: _Call | None = None
+        self.positions = torch.zeros(0), torch.zeros(0)
 
     @torch.inference_mode()
     def admit(self, row: int, x: Tensor, cross: Tensor | None, n_steps: int) -> Tensor:
@@ -145,6 +146,8 @@ class OnnxRunner:
         """
         place = {row.name: i for i, row in enumerate(self.running)}
         order = [place[row] for row in rows]
+        if order == list(range(self._padded(len(self.running)))):
+            return self._run(self.running, 0, x)  # as they lie
         index = torch.tensor(order)
         arranged = torch.zeros(self._padded(len(self.running)), *x.shape[1:])
         arranged[index] = x.float()
@@ -184,18 +187,23 @@ class OnnxRunner:
         assert len(rows) == R, (first, stop, x.shape)
         for place, row in enumerate(rows, first):
             self._make_slots(place, row, S)
-        positions = torch.stack([torch.arange(row.seen, row.seen + S) for row in rows])  # [R, S]
-        x = x.float()
-        feeds: dict[str, Tensor] = {}
-        if config.positions == "sin":
-            x = x + sin_embedding(positions, config.dim, config.max_period)
-        else:
-            cos, sin = rope_rotation(positions.flatten(), config.head_dim, config.max_period)
-            feeds |= {"cos": cos, "sin": sin, "place": torch.arange(R * S).view(R, S)}
+        positions = torch.tensor([[*range(row.seen, row.seen + S)] for row in rows])  # [R, S]
         for row in rows:
             row.held, row.seen = row.held + S, row.seen + S
-        held = torch.tensor([row.held for row in rows], dtype=torch.int32)
-        feeds |= {"x": x, "held": held - 1, "longest": held.max()[None]}
+        self._know_positions(max(row.seen for row in rows))
+        first_part, second_part = self.positions
+        feeds: dict[str, Tensor] = {}
+        if config.positions == "sin":
+            x = x.float() + first_part[positions]
+        else:
+            index = positions.flatten()
+            feeds = {"cos": first_part[index], "sin": second_part[index]}
+        held = [row.held for row in rows]
+        feeds |= {
+            "x": x,
+            "held": torch.tensor([n - 1 for n in held], dtype=torch.int32),
+            "longest": torch.tensor([max(held)], dtype=torch.int32),
+        }
         call = self.call
         if call is None or not call.fits(first, stop, S):
             call = self.call = self._bound(first, stop, feeds)
@@ -204,11 +212,27 @@ class OnnxRunner:
         self.session.run_with_iobinding(call.binding)
         return call.logits.view(R, config.n_codebooks, config.card).clone()
 
+    def _know_positions(self, n: int) -> None:
+        """Tables of what the first `n` positions add to inputs, or of how they rotate keys."""
+        if len(self.positions[0]) >= n:
+            return
+        config, size = self.lm.config, -(-n // 1024) * 1024
+        every = torch.arange(size)
+        if config.positions == "sin":
+            table = sin_embedding(every, config.dim, config.max_period)
+            self.positions = (table, table)
+        else:
+            self.positions = rope_rotation(every, config.head_dim, config.max_period)
+
     def _bound(self, first: int, stop: int, feeds: dict[str, Tensor]) -> _Call:
         """A call on the rows at `first` to `stop`, its inputs shaped like `feeds`."""
         config = self.lm.config
         logits = torch.empty(stop - first, 1, config.n_codebooks * config.card)
         own = {name: torch.empty_like(tensor) for name, tensor in feeds.items()}
+        own["x"] = own["x"].float()
+        if config.positions == "rope":
+            R, S = feeds["x"].shape[:2]
+            own["place"] = torch.arange(R * S).view(R, S)
         call = _Call(first, stop, feeds["x"].shape[1], own, logits, self.session.io_binding())
         binding = call.binding
         for name, tensor in own.items():

@@ -71,6 +71,7 @@ class KvCache:
         layers: one entry per layer.
         lengths: steps so far of each row; the next step's position.
         text_lengths: of each row; 0 = none.
+        rows_at_once: matrices multiply multiples of so many rows.
     """
 
     def __init__(
@@ -79,6 +80,11 @@ class KvCache:
         self.config = config
         self.past_context = config.past_context
         self.has_text = config.text_fusion == "cross"
+        is_cpu = device.type == "cpu"
+        # Of matrices of fewer bits, rows aren't promised to be bitwise independent.
+        self.rows_at_once = QUAD if is_cpu and dtype == torch.float32 else 1
+        if is_cpu:  # which attends in float32, and would convert all that it sees in every step
+            dtype = torch.float32
         self.lengths = [0] * n_rows
         self.text_lengths = [0] * n_rows
         empty = torch.zeros(n_rows, config.n_heads, 0, config.head_dim, dtype=dtype, device=device)
@@ -196,9 +202,8 @@ class _Prefill:
         """See `Memory`."""
         kept, n_text = self.cache.layers[layer], self.cache.text_lengths[self.row]
         at = slice(self.row, self.row + 1)
-        return F.scaled_dot_product_attention(
-            q, kept.text_keys[at, :, :n_text], kept.text_values[at, :, :n_text]
-        )
+        keys, values = kept.text_keys[at, :, :n_text], kept.text_values[at, :, :n_text]
+        return F.scaled_dot_product_attention(q.to(keys.dtype), keys, values).to(q.dtype)
 
 
 class _Step:
@@ -213,7 +218,7 @@ class _Step:
     ) -> None:
         self.cache, self.rows = cache, rows
         self.has_text = cache.has_text
-        self.n_idle = -len(rows) % QUAD
+        self.n_idle = -len(rows) % cache.rows_at_once
         lengths = [cache.lengths[row] for row in rows]
         self.positions = torch.tensor(lengths + [0] * self.n_idle, device=cache.device)[:, None]
         place = {row: i for i, row in enumerate(rows)}
