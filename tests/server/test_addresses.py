@@ -73,7 +73,7 @@ REFUSED = [
     "http://a..%2f/",
     "http://1.2.3.4.5/",
     "http://1.2.3.256/",
-    "http://a.example/" + "x" * 2048,
+    "http://a.example/" + "x" * 4096,
     # Other languages than HTTP.
     "http://a.example:22/",
     "http://a.example:25/",

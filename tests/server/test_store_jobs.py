@@ -115,6 +115,12 @@ def test_what_an_earlier_try_left_is_forgotten(store: Store) -> None:
     assert store.known_files(["a" * 26, "b" * 26]) == {"b" * 26}
     assert store.succeed(id, "b" * 26, {})
     assert not store.succeed(id, "a" * 26, {})
+    other = running(store)
+    store.create_file(
+        NewFile("c" * 26, "me", "out.wav", "audio/wav", 1, "", "", "output", prediction=other)
+    )
+    store.request_cancel(other, None)
+    assert store.known_files(["b" * 26, "c" * 26]) == {"b" * 26}
 
 
 def test_cancelling_holds_at_once(store: Store) -> None:

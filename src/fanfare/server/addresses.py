@@ -15,7 +15,7 @@ from fanfare.errors import FanfareError
 Resolver = Callable[[str, int], list[str]]
 """(host, port) → its addresses; OSError when there are none."""
 
-MAX_URL_CHARS = 2048
+MAX_URL_CHARS = 4096
 LOW_PORTS = {80, 443}
 """Below 1024 only these: mail servers and the like have their own languages."""
 NAT64 = IPv6Network("64:ff9b::/96")

@@ -135,7 +135,7 @@ class JobRows(DeliveryRows):
     def succeed(self, id: str, output_file: str, metrics: dict[str, Any]) -> bool:
         """It is made; False when it had ended before, and this is for nothing.
 
-        What an earlier try left is forgotten. Saying the same twice is no harm: whoever doesn't
+        Saying the same twice is no harm: whoever doesn't
         know whether the first was heard says it again.
         """
         with self.writing() as connection:
@@ -143,8 +143,6 @@ class JobRows(DeliveryRows):
             if row is None:
                 same = (predictions.c.id == id) & (predictions.c.output_file == output_file)
                 return connection.execute(select(predictions.c.seq).where(same)).first() is not None
-            left = (files.c.prediction == id) & (files.c.id != output_file)
-            connection.execute(delete(files).where(left))
             self._finish(connection, row, "succeeded", output_file=output_file, metrics=metrics)
             return True
 
@@ -222,6 +220,9 @@ class JobRows(DeliveryRows):
         if row["started_at"] is not None:
             times["predict_time"] = (now - began).total_seconds()
         metrics = times | values.pop("metrics", {})
+        # A try that died after its file was kept and before it could say so left one behind.
+        left = (files.c.prediction == row["id"]) & (files.c.id != values.get("output_file", ""))
+        connection.execute(delete(files).where(left))
         _change(
             connection,
             row["id"],
