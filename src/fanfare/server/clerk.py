@@ -143,11 +143,11 @@ class Clerk:
             return
         now = time.monotonic()
         job.until_s = now + self._config.prediction_timeout_s
-        self._logs[part.id] = _Log(now, now - LINE_S)
+        self._logs[part.id] = _Log(now, now)
         lines = [f"Using seed: {part.inputs.seed}", f"Weights: {shown_name(part.weights)}"]
         lines += [f"Note: {notice}" for notice in news.notices]
-        text = "".join(f"{line}\n" for line in lines)
-        self._surely(lambda: self._store.add_logs(part.id, text))
+        text = "".join(f"{line}\n" for line in lines) + bar(Progress(0, part.n_steps), 0.0)
+        self._surely(lambda: self._store.add_logs(part.id, text, (0, part.n_steps)))
         self._changed(part.id)
 
     def _hear(self, news: Heard) -> None:
@@ -202,9 +202,7 @@ class Clerk:
             return
         if about.sound is not None:
             about.sound.close()
-        if about.progress is not None:
-            n_steps = about.progress.n_steps
-            self._line(part.id, about, Progress(n_steps, n_steps))
+        self._line(part.id, about, Progress(part.n_steps, part.n_steps))
         if not self._surely(lambda: self._store.succeed(part.id, file.id, {})):
             self._surely(lambda: self._files.delete(file.id, None))
         self.audio_s += news.audio.duration_s

@@ -40,6 +40,7 @@ class Part:
         cancelled: set = nobody wants it any more.
         listened: set = somebody hears it while it is made.
         came_s: when, by the steady clock.
+        n_steps: that it takes, once it is played.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Part:
     cancelled: threading.Event = field(default_factory=threading.Event)
     listened: threading.Event = field(default_factory=threading.Event)
     came_s: float = field(default_factory=time.monotonic)
+    n_steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -268,6 +270,7 @@ class Players:
         except Exception as error:
             return Refused(part, _reason(part, error))
         player.parts[ticket.index] = part
+        part.n_steps = player.session.progress(ticket.index).n_steps
         player.used_s = self._clock()
         return Began(part, ticket.notices)
 

@@ -7,22 +7,20 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import FrameType
 
 import uvicorn
 from filelock import FileLock, Timeout
+from starlette.types import ASGIApp
 
 from fanfare.errors import InputError, OutputError
-from fanfare.server.app import create_app
-from fanfare.server.cleaner import Cleaner
 from fanfare.server.config import ServeConfig
 from fanfare.server.files import Files
 from fanfare.server.store import Store
 from fanfare.server.supervisor import Supervisor
-from fanfare.server.views import Views
-from fanfare.server.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
 
@@ -80,21 +78,30 @@ def _run(
     store = Store(config.home)
     files = Files(config.home, store, max_storage_bytes=config.max_storage_bytes)
     supervisor = Supervisor(config, store)
-    supervisor.start()  # first, since it takes longest
+    supervisor.start()
     try:
-        webhooks = Webhooks(
-            store, Views(config, files).prediction, allow_private=config.allow_private_urls
-        )
-        cleaner = Cleaner(store, files, config.retention_h)
-        app = create_app(config, store, files, supervisor, tasks=[webhooks.run, cleaner.run])
-        servers = [_Server(app, opened, grace_s, lambda: supervisor.stop(grace_s))]
+        app = _app(config, store, files, supervisor)
+        servers = [_Server(app, opened, grace_s)]
         told = Told(config.base_url)
-        if hasattr(signal, "SIGHUP"):
-            signal.signal(signal.SIGHUP, lambda *_: supervisor.reload())
-        asyncio.run(_together(servers, lambda: listening(told)))
+        with _signals(servers, supervisor, grace_s):
+            asyncio.run(_together(servers, lambda: listening(told)))
     finally:
         supervisor.stop(grace_s)
         store.close()
+
+
+def _app(config: ServeConfig, store: Store, files: Files, supervisor: Supervisor) -> ASGIApp:
+    """Replicate's API, and what goes on behind it."""
+    # Imported only now: it takes a second in which the worker's start is under way already.
+    from fanfare.server.app import create_app
+    from fanfare.server.cleaner import Cleaner
+    from fanfare.server.views import Views
+    from fanfare.server.webhooks import Webhooks
+
+    view = Views(config, files).prediction
+    webhooks = Webhooks(store, view, allow_private=config.allow_private_urls)
+    cleaner = Cleaner(store, files, config.retention_h)
+    return create_app(config, store, files, supervisor, tasks=[webhooks.run, cleaner.run])
 
 
 async def _together(servers: list[_Server], listening: Callable[[], None]) -> None:
@@ -111,13 +118,11 @@ async def _together(servers: list[_Server], listening: Callable[[], None]) -> No
 class _Server(uvicorn.Server):
     """A server on a socket that is open already."""
 
-    def __init__(
-        self, app: object, opened: socket.socket, grace_s: float, stopping: Callable[[], None]
-    ) -> None:
-        self._opened, self._stopping = opened, stopping
+    def __init__(self, app: ASGIApp, opened: socket.socket, grace_s: float) -> None:
+        self._opened = opened
         super().__init__(
             uvicorn.Config(
-                app,  # type: ignore[arg-type]
+                app,
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -131,11 +136,38 @@ class _Server(uvicorn.Server):
         """Serve until stopped."""
         await self.serve(sockets=[self._opened])
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A signal to stop: the worker ends while clients still wait for what it finishes."""
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are not this server's alone."""
+        yield
+
+
+@contextmanager
+def _signals(servers: list[_Server], supervisor: Supervisor, grace_s: float) -> Iterator[None]:
+    """What signals mean while servers run."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
         log.info("stopping")
-        threading.Thread(target=self._stopping, daemon=True).start()
-        super().handle_exit(sig, frame)
+        # At once, so that the worker ends while clients still wait for what it finishes.
+        threading.Thread(target=supervisor.stop, args=(grace_s,), daemon=True).start()
+        for server in servers:
+            server.handle_exit(number, frame)
+
+    def reload(number: int, frame: FrameType | None) -> None:
+        supervisor.reload()
+
+    meant: dict[int, Callable[[int, FrameType | None], None]] = {
+        signal.SIGINT: stop,
+        signal.SIGTERM: stop,
+    }
+    if hasattr(signal, "SIGHUP"):
+        meant[signal.SIGHUP] = reload
+    before = {number: signal.signal(number, handler) for number, handler in meant.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _opened(host: str, port: int) -> socket.socket:

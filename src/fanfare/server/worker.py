@@ -124,8 +124,11 @@ class Worker:
         _tidy(self._store, self._config)
         self._players.preload(self._config.models[0])
         self._clerk.start()
-        self._intake.start()
         try:
+            # What is claimed and lost counts as tried: nothing is before it can be played.
+            while self._players.is_loading and self._stop_by_s is None:
+                self._once()
+            self._intake.start()
             while not self._is_over():
                 self._once()
         finally:
