@@ -158,7 +158,7 @@ def serving(
 
     ssl: its certificate's and its key's file.
     """
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
     port = listener.getsockname()[1]
     made = ServeConfig(home=home, port=port, **config)
     if ssl is not None:

@@ -85,6 +85,27 @@ def test_async_run(served: Served) -> None:
     assert seconds(asyncio.run(run())) == 8
 
 
+def test_the_async_methods(served: Served) -> None:
+    async def use() -> None:
+        client = Client(api_token="first-token", base_url=served.url)
+        made = await client.predictions.async_create(version=EPIC, input={"prompt": "slow"})
+        await made.async_cancel()
+        await made.async_reload()
+        assert made.status == "canceled"
+        assert made.id in [one.id for one in await client.predictions.async_list()]
+        done = await client.predictions.async_create(version=EPIC, input={"prompt": "epic"})
+        await done.async_wait()
+        assert done.output.startswith("data:audio/wav")
+        names = [
+            event.event.value
+            async for event in await client.async_stream(EPIC, input={"prompt": "epic"})
+        ]
+        assert names[-1] == "done"
+        await client._async_client.aclose()
+
+    asyncio.run(use())
+
+
 def test_same_seed_same_bytes(client: Client) -> None:
     runs = [client.run(EPIC, input={"prompt": "x", "seed": seed}).read() for seed in (7, 7, 0)]
     assert runs[0] == runs[1] != runs[2]

@@ -18,7 +18,7 @@ from fanfare.server.growing import Growing
 from fanfare.server.hints import Hints, marks_in
 from fanfare.server.limits import BodyLimit, Room
 from fanfare.server.metrics import Metrics
-from fanfare.server.problems import add_handlers, not_found
+from fanfare.server.problems import DOCUMENTED, add_handlers, not_found
 from fanfare.server.service import Service, Supervisor
 from fanfare.server.store import Store
 from fanfare.server.versions import Catalogue
@@ -48,6 +48,7 @@ def create_app(
         version=fanfare_version(),
         description="Text to music, by the API of Replicate.",
         lifespan=_running(tasks),
+        responses=DOCUMENTED,
         docs_url=None,
         redoc_url=None,
         # Redirects would be built of whatever Host the client names.

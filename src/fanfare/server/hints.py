@@ -8,13 +8,17 @@ waited for, which is one query however many wait.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import anyio.to_thread
 from sqlalchemy import func, select
 
 from fanfare.server.database import Database
+from fanfare.server.records import StoreError
 from fanfare.server.tables import predictions
+
+log = logging.getLogger(__name__)
 
 POLL_S = 0.25
 Marks = Callable[[Sequence[str]], Mapping[str, Hashable]]
@@ -81,7 +85,11 @@ class Hints:
         while self._waiting:
             await asyncio.sleep(POLL_S)
             ids = list(self._waiting)
-            marks = await anyio.to_thread.run_sync(self._marks, ids)
+            try:
+                marks = await anyio.to_thread.run_sync(self._marks, ids)
+            except StoreError as error:
+                log.warning("those who wait are not told for now: %s", error)
+                continue
             for id_ in ids:
                 mark = marks.get(id_)
                 if id_ in self._waiting and self._seen.get(id_, ...) != mark:

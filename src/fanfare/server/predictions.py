@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 
 import anyio.to_thread
 from fastapi import APIRouter, Header, Query
-from pydantic import AwareDatetime, BaseModel, BeforeValidator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, WithJsonSchema
 from starlette.responses import JSONResponse, Response
 
-from fanfare.inputs import MAX_SEED, RANDOM_SEED
+from fanfare.inputs import MAX_SEED, RANDOM_SEED, Inputs
+from fanfare.server.config import REPLICATE_MODEL, REPLICATE_VERSION
 from fanfare.server.limits import cancel_after, preferred_wait_s
 from fanfare.server.problems import invalid_version, not_found, throttled
 from fanfare.server.records import EVENTS, Event, NewPrediction, Prediction, QueueFullError
@@ -27,10 +28,17 @@ Prefer = Annotated[str | None, Header()]
 CancelAfter = Annotated[str | None, Header()]
 
 
+def _inputs_schema() -> dict[str, Any]:
+    """The inputs as the API's document shows them."""
+    return {name: part for name, part in Inputs.json_schema().items() if name != "title"} | {
+        "additionalProperties": True
+    }
+
+
 class Order(BaseModel):
     """A prediction as it is ordered. Names beyond these are dropped: clients send their own."""
 
-    input: dict[str, Any] = {}
+    input: Annotated[dict[str, Any], WithJsonSchema(_inputs_schema())] = {}
     webhook: str | None = None
     webhook_completed: str | None = None
     webhook_events_filter: list[Literal["start", "output", "logs", "completed"]] | None = None
@@ -47,9 +55,9 @@ class Order(BaseModel):
 
 
 class VersionOrder(Order):
-    """An order that names its version itself."""
+    """An order that names its version itself: by its id, or as owner/name or owner/name:id."""
 
-    version: str
+    version: str = Field(examples=[REPLICATE_VERSION, REPLICATE_MODEL])
 
 
 @router.post("/predictions", status_code=201)

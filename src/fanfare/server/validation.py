@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from fanfare.errors import InputError
@@ -57,6 +58,7 @@ def check_inputs(values: Mapping[str, object], limits: InputLimits) -> dict[str,
     return given
 
 
+@lru_cache(maxsize=4)
 def _rules(limits: InputLimits) -> dict[str, dict[str, Any]]:
     rules: dict[str, dict[str, Any]] = Inputs.json_schema(max_duration_s=limits.max_duration_s)[
         "properties"

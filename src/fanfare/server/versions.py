@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import PurePath
 from typing import Any
 
@@ -119,8 +120,12 @@ def _model_name(weights: str) -> str:
     return f"{owner.lower() if slash else OWN_OWNER}/{slug}"
 
 
+@lru_cache(maxsize=4)
 def openapi_schema(*, max_duration_s: int, max_prompt_chars: int) -> dict[str, Any]:
-    """A version's OpenAPI document, as cog makes it of a predictor with these inputs."""
+    """A version's OpenAPI document, as cog makes it of a predictor with these inputs.
+
+    The same one every time: it is not to be changed.
+    """
     inputs, choices = _input_schema(max_duration_s, max_prompt_chars)
     schemas: dict[str, Any] = {
         "Input": inputs,
