@@ -152,6 +152,7 @@ def test_a_home_has_one_server_at_a_time(tmp_path: Path) -> None:
     ("flags", "complaint"),
     [
         (["--host", "0.0.0.0"], "--open"),
+        (["--host", "0.0.0.0", "--cog"], "no tokens"),
         (["--host", "192.0.2.1", "--open"], "can't be used"),
         (["--token-file", "missing"], "can't be read"),
         (["--public-url", "music.me"], "https://"),

@@ -102,7 +102,7 @@ def serve(
         config = replace(
             ServeConfig.from_settings(read_server_settings(), read_settings()), **chosen
         )
-        _check_open(config, anyone=anyone)
+        _check_open(config, anyone=anyone, cog=cog)
         _check_models(config)
         configure()
         _serve(config, grace_s, cog_port if cog else None)
@@ -126,9 +126,14 @@ def _check_installed() -> None:
             raise MissingExtraError(package, "fanfare serve", command)
 
 
-def _check_open(config: ServeConfig, *, anyone: bool) -> None:
+def _check_open(config: ServeConfig, *, anyone: bool, cog: bool) -> None:
     """Whoever can reach a server without tokens can use it: that must be meant."""
-    if config.is_loopback or config.tokens or anyone:
+    if config.is_loopback or anyone:
+        return
+    if cog:
+        hint = "Cog's API has no tokens, and others reach this address: say --open if that is meant"
+        raise InputError("cog", config.host, hint)
+    if config.tokens:
         return
     hint = "others reach this address: set FANFARE_TOKENS or --token-file, or say --open"
     raise InputError("host", config.host, hint)

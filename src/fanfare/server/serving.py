@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import threading
@@ -13,6 +14,7 @@ from dataclasses import dataclass, replace
 from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
 from filelock import FileLock, Timeout
 from starlette.types import ASGIApp
 
@@ -83,6 +85,12 @@ def _run(
         app = _app(config, store, files, supervisor)
         servers = [_Server(app, opened, grace_s)]
         told = Told(config.base_url)
+        if cog is not None:
+            from fanfare.server.cog import create_cog_app
+
+            stop = lambda: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
+            servers.append(_Server(create_cog_app(app.state.service, stop), cog, grace_s))
+            told = replace(told, cog_url=f"http://{config.host}:{cog.getsockname()[1]}")
         with _signals(servers, supervisor, grace_s):
             asyncio.run(_together(servers, lambda: listening(told)))
     finally:
@@ -90,7 +98,7 @@ def _run(
         store.close()
 
 
-def _app(config: ServeConfig, store: Store, files: Files, supervisor: Supervisor) -> ASGIApp:
+def _app(config: ServeConfig, store: Store, files: Files, supervisor: Supervisor) -> FastAPI:
     """Replicate's API, and what goes on behind it."""
     # Imported only now: it takes a second in which the worker's start is under way already.
     from fanfare.server.app import create_app
