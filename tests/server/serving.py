@@ -158,7 +158,8 @@ def serving(
 
     ssl: its certificate's and its key's file.
     """
-    listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     made = ServeConfig(home=home, port=port, **config)
     if ssl is not None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+from anyio import CapacityLimiter
 from fastapi import FastAPI
 from starlette.responses import RedirectResponse, Response
 
@@ -25,6 +26,7 @@ from fanfare.server.versions import Catalogue
 from fanfare.server.views import Views
 from fanfare.version import fanfare_version
 
+N_CREATING = 2
 BackgroundTask = Callable[[], Awaitable[None]]
 
 
@@ -93,6 +95,7 @@ def create_service(
         hints=hints,
         room=Room(config.max_queue),
         metrics=Metrics(store.counts, figures),
+        creating=CapacityLimiter(N_CREATING),
     )
 
 

@@ -104,7 +104,9 @@ async def _create(
     began_s = time.monotonic()
     span = cancel_after(cancel_after_header)
     seconds = None if span is None else span.total_seconds()
-    made = await anyio.to_thread.run_sync(_store, service, owner, version, order, seconds)
+    made = await anyio.to_thread.run_sync(
+        _store, service, owner, version, order, seconds, limiter=service.creating
+    )
     service.wake_worker()
     headers = {"Location": f"{service.views.base_url}/v1/predictions/{made.id}"}
     wait = preferred_wait_s(prefer)

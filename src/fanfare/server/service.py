@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Protocol
 
+from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
 from fanfare.server.auth import Tokens
@@ -53,6 +54,9 @@ class Service:
     hints: Hints
     room: Room
     metrics: Metrics
+    creating: CapacityLimiter
+    """Threads that may create predictions at a time: the store takes one after the other anyway,
+    and those who only read must not wait for a thread behind a crowd of them."""
 
     @property
     def input_limits(self) -> InputLimits:
