@@ -43,6 +43,8 @@ REST_S = 0.5
 LOADING_POLL_S = 0.02
 TELL_S = 0.5
 FIGURES_S = 2.0
+NICE = 5
+"""Where cores are few, who asks how far a piece has come isn't to wait for the piece."""
 LEAVE_S = 3.0
 """Given to what is being written when there is no server any more."""
 
@@ -278,6 +280,8 @@ def main() -> None:
     os.dup2(2, 1)
     configure()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's to answer
+    if hasattr(os, "nice"):
+        os.nice(NICE)
     name, config = json.loads(sys.stdin.readline())
     config = ServeConfig.from_json(json.dumps(config))
     store = Store(config.home)
