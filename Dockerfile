@@ -1,11 +1,13 @@
-# docker build -t fanfare .                                            for CPUs
-# docker build -t fanfare:cuda --build-arg TORCH=cu128 .               for NVIDIA's GPUs
+# docker build -t fanfare .
+#
+# It serves on CPUs, and on NVIDIA's GPUs with --gpus all. Torch has smaller builds for CPUs alone:
+# --build-arg TORCH_INDEX=… takes it from the package index that its makers name for them.
 FROM python:3.12-slim AS build
-ARG TORCH=cpu
+ARG TORCH_INDEX=""
 WORKDIR /src
 RUN python -m venv /opt/fanfare
 ENV PATH=/opt/fanfare/bin:$PATH
-RUN pip install --no-cache-dir torch --index-url https://download.pytorch.org/whl/${TORCH}
+RUN pip install --no-cache-dir ${TORCH_INDEX:+--index-url ${TORCH_INDEX}} torch
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
 RUN pip install --no-cache-dir ".[server]"
