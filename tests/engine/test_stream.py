@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from transformers import EncodecConfig, EncodecModel
 
 import fanfare
 from fanfare.engine.stream import StreamDecoder
 from fanfare.nn.codec import PART_FRAMES, Codec
+from fanfare.nn.encodec import Encodec, EncodecConfig
 from fanfare.nn.overlap import reach_frames
 from fanfare.weights.codec import load_codec_folder
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "encodec_32khz"
-PUBLISHED = {
-    "num_filters": 4, "hidden_size": 16, "codebook_dim": 16, "codebook_size": 64,
-    "upsampling_ratios": [8, 5, 4, 4], "num_lstm_layers": 2, "normalize": False,
-    "use_causal_conv": False, "use_conv_shortcut": False, "sampling_rate": 32000,
-    "target_bandwidths": [2.0],
-}  # fmt: skip
+PUBLISHED = EncodecConfig(
+    sample_rate_hz=32000, ratios=(8, 5, 4, 4), n_codebooks=6, card=64, latent_dim=16, n_filters=4,
+    is_causal=False, has_conv_shortcut=False,
+)  # fmt: skip
 ROUNDING = 1e-5
 """Convolutions of other lengths add up in another order; samples are about 1."""
 
@@ -39,18 +39,16 @@ def epic_mini() -> Codec:
     return load_codec_folder(folder, channels=1, n_codebooks=4, device="cpu")
 
 
-def random_codec(**changes: object) -> Codec:
+def random_codec(**changes: Any) -> Codec:
     """A codec of another make, with weights that make sound within about 1."""
     torch.manual_seed(5)
-    config = EncodecConfig(**{**PUBLISHED, **changes})
-    model = EncodecModel(config).eval()
+    model = Encodec(replace(PUBLISHED, **changes)).eval()
     for layer in model.quantizer.layers:
         torch.nn.init.normal_(layer.codebook.embed)
     codec = Codec(model, books=4)
     level = codec.decode(codes_for(codec, 50)).abs().max()
-    last = model.decoder.layers[-1].conv
-    last.parametrizations.weight.original0.data /= level
-    last.bias.data /= level
+    for parameter in model.decoder.layers[-1].parameters():
+        parameter.data /= level
     return codec
 
 
@@ -59,9 +57,9 @@ CODECS = {
     "stereo": stereo,
     "epic-mini": epic_mini,
     "constant": lambda: random_codec(pad_mode="constant"),
-    "causal": lambda: random_codec(use_causal_conv=True, trim_right_ratio=0.5),
-    "dilated": lambda: random_codec(num_residual_layers=3, use_conv_shortcut=True),
-    "odd-ratios": lambda: random_codec(upsampling_ratios=[5, 3, 2], target_bandwidths=[43.0]),
+    "causal": lambda: random_codec(is_causal=True, trim_right_ratio=0.5),
+    "dilated": lambda: random_codec(n_residual_layers=3, has_conv_shortcut=True),
+    "odd-ratios": lambda: random_codec(ratios=(5, 3, 2), sample_rate_hz=30000),
 }
 
 

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import EncodecModel, T5Config, T5EncoderModel
+from transformers import EncodecConfig, EncodecModel, T5Config, T5EncoderModel
 
 from fake_hub import Hub, fake_hub
 from fanfare.errors import CheckpointError
-from fanfare.weights.codec import encodec_config
 from fanfare.weights.convert import convert
 from fanfare.weights.describe import Part, describe
 from fanfare.weights.known import BY_NAME, MODELS
@@ -130,14 +129,10 @@ def test_published_counts() -> None:
             T5Config(d_model=768, d_kv=64, d_ff=3072, num_layers=12, num_heads=12)
         )
         codec = EncodecModel(
-            encodec_config(
-                {
-                    "model_type": "encodec", "sampling_rate": 32000, "num_filters": 64,
-                    "upsampling_ratios": [8, 5, 4, 4], "hidden_size": 128, "codebook_size": 2048,
-                    "target_bandwidths": [2.2], "use_causal_conv": False,
-                    "use_conv_shortcut": False,
-                },
-                "encodec_32khz",
+            EncodecConfig(
+                sampling_rate=32000, num_filters=64, upsampling_ratios=[8, 5, 4, 4],
+                hidden_size=128, codebook_size=2048, target_bandwidths=[2.2],
+                use_causal_conv=False, use_conv_shortcut=False,
             )
         )  # fmt: skip
     n_text = sum(weight.numel() for weight in text.parameters())

@@ -174,7 +174,7 @@ def kept(make: Callable[[Any], torch.nn.Module]) -> Callable[[Any], torch.nn.Mod
     made: dict[str, torch.nn.Module] = {}
 
     def copied(config: Any) -> torch.nn.Module:
-        key = config.to_json_string(use_diff=False)
+        key = repr(config)
         if key not in made:
             made[key] = make(config)
         return copy.deepcopy(made[key])

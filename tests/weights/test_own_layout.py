@@ -7,13 +7,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import EncodecConfig, EncodecModel
+from safetensors.torch import load_file
+from torch.nn.utils import parametrize
+from transformers import EncodecConfig, EncodecModel, T5EncoderModel
 
 from fanfare.errors import CheckpointError
 from fanfare.nn.config import LmConfig
+from fanfare.nn.encodec import Encodec
 from fanfare.nn.lm import LanguageModel
+from fanfare.weights.codec import TRAINING_ONLY, load_codec_folder
+from fanfare.weights.convert import convert
 from fanfare.weights.load import load_bundle
 from fanfare.weights.own_layout import save_own
+from fanfare.weights.tensors import matches
+from layouts import Shape, write_transformers
 
 CONFIG = LmConfig(
     n_codebooks=2, card=64, dim=32, n_heads=4, n_layers=2, ffn_dim=64, delays=(0, 1),
@@ -22,12 +29,9 @@ CONFIG = LmConfig(
 
 
 @pytest.fixture
-def parts() -> tuple[LanguageModel, EncodecModel]:
-    torch.manual_seed(0)
-    lm = LanguageModel(CONFIG)
-    lm.initialise()
-    assert lm.plan is not None
-    lm.plan.mean.normal_()
+def peer() -> EncodecModel:
+    """A random codec of transformers'."""
+    torch.manual_seed(1)
     codec = EncodecModel(
         EncodecConfig(
             sampling_rate=32000,
@@ -43,14 +47,28 @@ def parts() -> tuple[LanguageModel, EncodecModel]:
     )
     for layer in codec.quantizer.layers:
         torch.nn.init.normal_(layer.codebook.embed)
-    return lm.eval(), codec.eval()
+    return codec.eval()
+
+
+@pytest.fixture
+def parts(peer: EncodecModel, tmp_path: Path) -> tuple[LanguageModel, Encodec]:
+    torch.manual_seed(0)
+    lm = LanguageModel(CONFIG)
+    lm.initialise()
+    assert lm.plan is not None
+    lm.plan.mean.normal_()
+    folder = tmp_path / "peer"
+    peer.save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "_name_or_path": "/some/where"}))
+    codec = load_codec_folder(folder, channels=1, n_codebooks=2, device="cpu")
+    return lm.eval(), codec.model
 
 
 def test_a_model_survives_the_round_trip(
-    parts: tuple[LanguageModel, EncodecModel], tmp_path: Path
+    parts: tuple[LanguageModel, Encodec], peer: EncodecModel, tmp_path: Path
 ) -> None:
     lm, codec = parts
-    codec.config._name_or_path = "/some/where"
     save_own(tmp_path, name="tiny", lm=lm, codec=codec, licence="CC0-1.0", extra={"steps": 3})
     assert "/some/where" not in (tmp_path / "codec" / "config.json").read_text()
     bundle = load_bundle(tmp_path)
@@ -63,12 +81,12 @@ def test_a_model_survives_the_round_trip(
     assert bundle.lm.plan is not None
     assert torch.equal(bundle.lm.plan.mean, lm.plan.mean)  # statistics aren't rounded
     codes = torch.randint(64, (1, 2, 5))
-    expected = codec.decode(codes[None], [None]).audio_values
+    expected = peer.decode(codes[None], [None]).audio_values
     torch.testing.assert_close(bundle.codec.decode(codes), expected, atol=1e-2, rtol=1e-2)
 
 
 def test_a_codec_that_is_plain_already_is_written_alike(
-    parts: tuple[LanguageModel, EncodecModel], tmp_path: Path
+    parts: tuple[LanguageModel, Encodec], tmp_path: Path
 ) -> None:
     lm, codec = parts
     save_own(tmp_path / "first", name="tiny", lm=lm, codec=codec)
@@ -76,6 +94,28 @@ def test_a_codec_that_is_plain_already_is_written_alike(
     save_own(tmp_path / "second", name="tiny", lm=first.lm, codec=first.codec.model)
     for file in ("lm.safetensors", "codec/model.safetensors"):
         assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes()
+
+
+@torch.inference_mode()
+def test_transformers_reads_codec_and_text(tmp_path: Path) -> None:
+    source = write_transformers(tmp_path / "hf", Shape(gated=True))
+    convert(source, tmp_path / "own")
+    ours = load_bundle(source)
+    assert ours.text is not None
+    text = T5EncoderModel.from_pretrained(tmp_path / "own" / "text")
+    ids = torch.tensor([[3, 4, 1]])  # "epic brass", the end
+    assert torch.equal(text(input_ids=ids).last_hidden_state, ours.text.model(ids))
+    config = EncodecConfig.from_pretrained(tmp_path / "own" / "codec")
+    codec = EncodecModel(config).eval()
+    for module in codec.modules():
+        if parametrize.is_parametrized(module, "weight"):  # ours is multiplied out
+            parametrize.remove_parametrizations(module, "weight")
+    left = codec.load_state_dict(load_file(tmp_path / "own" / "codec" / "model.safetensors"), False)
+    assert not left.unexpected_keys
+    assert all(matches(TRAINING_ONLY, key) for key in left.missing_keys)
+    wav = torch.randn(1, 1, 400)
+    found = codec.encode(wav, bandwidth=config.target_bandwidths[-1]).audio_codes[0]
+    assert torch.equal(found, ours.codec.encode(wav))
 
 
 @pytest.mark.parametrize(
@@ -88,7 +128,7 @@ def test_a_codec_that_is_plain_already_is_written_alike(
     ],
 )
 def test_a_wrong_card_is_refused(
-    parts: tuple[LanguageModel, EncodecModel],
+    parts: tuple[LanguageModel, Encodec],
     tmp_path: Path,
     change: dict[str, object],
     complaint: str,
@@ -101,7 +141,7 @@ def test_a_wrong_card_is_refused(
 
 
 def test_damaged_and_missing_files_are_named(
-    parts: tuple[LanguageModel, EncodecModel], tmp_path: Path
+    parts: tuple[LanguageModel, Encodec], tmp_path: Path
 ) -> None:
     save_own(tmp_path, name="tiny", lm=parts[0], codec=parts[1])
     file = tmp_path / "lm.safetensors"

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from fanfare.nn.codec import Codec
+from fanfare.nn.encodec import State
 from fanfare.nn.overlap import Overlap
 
 
@@ -27,7 +28,7 @@ class StreamDecoder:
         first, self._recurrent, local = codec.decoder_parts()
         self._first = Overlap([first], hop=1)
         self._local = Overlap(local, hop=codec.hop)
-        self._state: tuple[Tensor, Tensor] | None = None
+        self._state: State | None = None
         self._is_finished = False
 
     @property
@@ -52,7 +53,5 @@ class StreamDecoder:
         assert not self._is_finished, "finished"
         x = self._first.run(latent, is_last=is_last)  # [C, D, n]
         if x.shape[2]:
-            steps = x.permute(2, 0, 1)  # [n, C, D]
-            made, self._state = self._recurrent.lstm(steps, self._state)
-            x = (made + steps).permute(1, 2, 0)
+            x, self._state = self._recurrent.carry_on(x, self._state)
         return self._local.run(x, is_last=is_last)[:, 0]  # [C, N]

@@ -1,7 +1,7 @@
-"""Trains epic-mini's codec: a small EnCodec in the form that transformers' `EncodecModel` holds.
+"""Trains epic-mini's codec: a small EnCodec.
 
-Encoder and decoder are transformers' modules; the quantiser is trained here (moving averages,
-k-means start, restart of dead codes) and written into the model's own codebooks at the end.
+The quantiser is trained here (moving averages, k-means start, restart of dead codes) and written
+into the model's own codebooks at the end.
 Losses: L1 of log-mel spectra and spectral convergence at several scales, waveform L1, commitment
 (the non-adversarial part of EnCodec, arXiv 2210.13438).
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,12 +18,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
-from transformers import EncodecConfig, EncodecModel
-from transformers.audio_utils import mel_filter_bank
 
 from fanfare.epic.corpus import Corpus
 from fanfare.epic.render import SAMPLE_RATE_HZ
+from fanfare.nn.encodec import Convolution, Encodec, EncodecConfig, Layers
 
 HOP = 640
 MEL_BANDS = {2048: 128, 512: 64, 256: 40}
@@ -61,11 +58,9 @@ class CodecRecipe:
 def codec_config(n_filters: int) -> EncodecConfig:
     """32 kHz mono, 50 frames a second, 4 × 1024 codes (2 kbit/s)."""
     return EncodecConfig(
-        sampling_rate=SAMPLE_RATE_HZ, audio_channels=1, num_filters=n_filters,
-        upsampling_ratios=[8, 5, 4, 4], hidden_size=LATENT, codebook_dim=LATENT,
-        codebook_size=CODEBOOK_SIZE, target_bandwidths=[2.0], use_causal_conv=False,
-        use_conv_shortcut=False, normalize=False, norm_type="weight_norm", num_lstm_layers=1,
-        pad_mode="constant",
+        sample_rate_hz=SAMPLE_RATE_HZ, ratios=(8, 5, 4, 4), n_codebooks=N_CODEBOOKS,
+        card=CODEBOOK_SIZE, latent_dim=LATENT, n_filters=n_filters, n_lstm_layers=1,
+        is_causal=False, pad_mode="constant", has_conv_shortcut=False,
     )  # fmt: skip
 
 
@@ -146,12 +141,7 @@ class SpectralLoss(nn.Module):
         super().__init__()
         self.sizes = tuple(MEL_BANDS)
         for n_fft, n_mels in MEL_BANDS.items():
-            with warnings.catch_warnings():  # low bands that fall between bins add nothing
-                warnings.simplefilter("ignore", UserWarning)
-                mel = mel_filter_bank(
-                    n_fft // 2 + 1, n_mels, 0.0, SAMPLE_RATE_HZ / 2, SAMPLE_RATE_HZ
-                )
-            self.register_buffer(f"mel{n_fft}", torch.tensor(mel, dtype=torch.float32))
+            self.register_buffer(f"mel{n_fft}", mel_bands(n_fft // 2 + 1, n_mels, SAMPLE_RATE_HZ))
             self.register_buffer(f"window{n_fft}", torch.hann_window(n_fft))
 
     def forward(self, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -174,13 +164,30 @@ class SpectralLoss(nn.Module):
         return total / len(self.sizes), first.detach()
 
 
-def convolutions(model: EncodecModel) -> list[nn.Conv1d | nn.ConvTranspose1d]:
-    """All convolutions of the codec."""
-    return [m for m in model.modules() if isinstance(m, nn.Conv1d | nn.ConvTranspose1d)]
+def mel_bands(n_bins: int, n_mels: int, sample_rate_hz: int) -> Tensor:
+    """Weights [bins, mels] that sum a spectrum's bins to bands, triangles alike in mel.
+
+    The mel scale is 2595 log10(1 + f / 700 Hz). Low bands that fall between bins are empty.
+    """
+    top = 2595 * math.log10(1 + sample_rate_hz / 2 / 700)
+    mels = torch.linspace(0, top, n_mels + 2, dtype=torch.float64)
+    corners = 700 * (10 ** (mels / 2595) - 1)  # Hz
+    bins = torch.linspace(0, sample_rate_hz // 2, n_bins, dtype=torch.float64)[:, None]
+    left, middle, right = corners[:-2], corners[1:-1], corners[2:]
+    rising = (bins - left) / (middle - left)
+    falling = (right - bins) / (right - middle)
+    return torch.minimum(rising, falling).clamp(min=0).float()
+
+
+def plain_convolution(layers: Layers, index: int) -> nn.Conv1d:
+    """That of a layer that is one."""
+    layer = layers.layers[index]
+    assert isinstance(layer, Convolution), layer
+    return layer.conv
 
 
 @torch.no_grad()
-def calibrate(model: EncodecModel, x: Tensor) -> None:
+def calibrate(model: Encodec, x: Tensor) -> None:
     """Scales every convolution to unit variance over time on a batch of audio [B, N].
 
     With the default start the signal fades, layer by layer, below the biases, and thousands of
@@ -190,7 +197,7 @@ def calibrate(model: EncodecModel, x: Tensor) -> None:
     for name, module in model.named_modules():
         if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
             targets[module] = 0.4 if name.endswith("block.3.conv") else 1.0
-    targets[model.decoder.layers[-1].conv] = float(x.std())
+    targets[plain_convolution(model.decoder, -1)] = float(x.std())
 
     def rescale(module: Any, inputs: tuple[Tensor], output: Tensor) -> Tensor:
         factor = targets[module] / output.std(dim=-1).mean().clamp(min=1e-6)
@@ -212,12 +219,11 @@ class CodecTrainer:
     def __init__(self, recipe: CodecRecipe) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
-        self.model = EncodecModel(codec_config(recipe.n_filters))
-        for module in convolutions(self.model):  # trains half again as fast without weight norm
-            parametrize.remove_parametrizations(module, "weight")
+        # Without EnCodec's weight norm it trains half again as fast.
+        self.model = Encodec(codec_config(recipe.n_filters))
         self.quantizer = TrainingQuantizer()
         self.loss = SpectralLoss()
-        self.parameters = [
+        self.parameters: list[Tensor] = [
             *self.model.encoder.parameters(), *self.model.decoder.parameters()
         ]  # fmt: skip
         self.optimizer = torch.optim.AdamW(
@@ -302,9 +308,9 @@ class CodecTrainer:
         flat = torch.cat([z.transpose(1, 2).reshape(-1, LATENT) for z in latents])
         scale = float(flat.std())
         with torch.no_grad():  # unit latents: the same function, in half precision's range
-            self.model.encoder.layers[-1].conv.weight.div_(scale)
-            self.model.encoder.layers[-1].conv.bias.div_(scale)
-            self.model.decoder.layers[0].conv.weight.mul_(scale)
+            for parameter in plain_convolution(self.model.encoder, -1).parameters():
+                parameter.div_(scale)
+            plain_convolution(self.model.decoder, 0).weight.mul_(scale)
         self.quantizer.start(flat.clone() / scale, rounds=15)
         self.quantizer.eval()
         yield from self._train_decoder(corpus, rng)
@@ -314,7 +320,7 @@ class CodecTrainer:
     def _train_decoder(
         self, corpus: Corpus, rng: np.random.Generator
     ) -> Iterator[dict[str, float]]:
-        parameters = list(self.model.decoder.parameters())
+        parameters: list[Tensor] = list(self.model.decoder.parameters())
         optimizer = torch.optim.AdamW(parameters, betas=(0.8, 0.99), weight_decay=1e-2)
         average = [p.detach().clone() for p in parameters]
         started, step, done = time.monotonic(), 0, 0.0
@@ -361,14 +367,13 @@ class CodecTrainer:
         start = self.recipe.warmup_steps // 2
         return min(max((self.step - start) / (2 * start), 0.0), 1.0)
 
-    def finished(self) -> EncodecModel:
+    def finished(self) -> Encodec:
         """The model with averaged weights and trained codebooks."""
         with torch.no_grad():
             for parameter, average in zip(self.parameters, self.average, strict=True):
                 parameter.copy_(average)
-            for k, layer in enumerate(self.model.quantizer.layers[:N_CODEBOOKS]):
-                layer.codebook.embed.copy_(self.quantizer.books[k])
-                layer.codebook.embed_avg.copy_(self.quantizer.books[k])
+            for k, codebook in enumerate(self.model.quantizer.codebooks()):
+                codebook.embed.copy_(self.quantizer.books[k])
         return self.model.eval()
 
     def _state(self) -> dict[str, Any]:

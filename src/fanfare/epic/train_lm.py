@@ -20,8 +20,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import EncodecModel
-from transformers.models.encodec.modeling_encodec import EncodecLSTM
 
 from fanfare.epic.plan import N_FEATURES, lean
 from fanfare.epic.team import Team
@@ -29,6 +27,7 @@ from fanfare.epic.train_codec import CODEBOOK_SIZE, HOP, N_CODEBOOKS, cosine
 from fanfare.nn.conditioning import align_frames
 from fanfare.nn.config import LmConfig
 from fanfare.nn.delay import DelayPattern
+from fanfare.nn.encodec import Encodec, Recurrent
 from fanfare.nn.lm import LanguageModel
 
 DROP_PROBABILITY = {
@@ -273,24 +272,24 @@ def batch(
 
 
 @torch.inference_mode()
-def tokenise(wavs: NDArray[np.int16], codec: EncodecModel) -> NDArray[np.int16]:
+def tokenise(wavs: NDArray[np.int16], codec: Encodec) -> NDArray[np.int16]:
     """Codes [pieces, K, T] of int16 wavs [pieces, N], N a multiple of the hop."""
     out = []
     for wav in wavs:
         x = torch.from_numpy(wav.astype(np.float32) / 32767)[None, None]
-        codes = codec.quantizer.encode(encode_latents(codec, x), codec.config.target_bandwidths[-1])
+        codes = codec.quantizer.encode(encode_latents(codec, x))
         out.append(codes[:, 0].to(torch.int16).numpy())
     return np.stack(out)
 
 
-def encode_latents(codec: EncodecModel, x: Tensor, part: int = 100, margin: int = 4) -> Tensor:
+def encode_latents(codec: Encodec, x: Tensor, part: int = 100, margin: int = 4) -> Tensor:
     """Latents [1, D, T] of audio [1, 1, N], as the encoder gives them, some frames at a time.
 
     What comes before the recurrent layer sees a few frames to either side only; in parts of two
     seconds its activations stay in the processor's cache, which is five times as fast.
     """
     layers = list(codec.encoder.layers)
-    n_local = next(i for i, layer in enumerate(layers) if isinstance(layer, EncodecLSTM))
+    n_local = next(i for i, layer in enumerate(layers) if isinstance(layer, Recurrent))
     T = x.shape[-1] // HOP
     parts = []
     for start in range(0, T, part):

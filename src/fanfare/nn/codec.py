@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from transformers import EncodecModel
-from transformers.models.encodec.modeling_encodec import EncodecLSTM
 
+from fanfare.nn.encodec import Encodec, Recurrent
 from fanfare.nn.overlap import Overlap
 
 PART_FRAMES = 100
@@ -25,29 +24,29 @@ class Codec(nn.Module):
     right.
     """
 
-    def __init__(self, model: EncodecModel, channels: int = 1, books: int | None = None) -> None:
+    def __init__(self, model: Encodec, channels: int = 1, books: int | None = None) -> None:
         """Wrap `model`, mono; of its codebooks the first `books` are used."""
         super().__init__()
         assert channels in (1, 2), channels
         self.model = model
         self.channels = channels
-        self.books_per_channel = books or len(model.quantizer.layers)
-        assert self.books_per_channel <= len(model.quantizer.layers), books
+        self.books_per_channel = books or model.config.n_codebooks
+        assert self.books_per_channel <= model.config.n_codebooks, books
 
     @property
     def sample_rate_hz(self) -> int:
         """Samples per second and channel."""
-        return int(self.model.config.sampling_rate)
+        return self.model.config.sample_rate_hz
 
     @property
     def device(self) -> torch.device:
         """Where the weights are; inputs may be anywhere."""
-        return self.model.quantizer.layers[0].codebook.embed.device
+        return self.model.quantizer.codebooks()[0].embed.device
 
     @property
     def hop(self) -> int:
         """Samples per frame."""
-        return int(self.model.config.hop_length)
+        return self.model.config.hop
 
     @property
     def n_codebooks(self) -> int:
@@ -57,7 +56,7 @@ class Codec(nn.Module):
     @property
     def card(self) -> int:
         """Codes per codebook."""
-        return int(self.model.config.codebook_size)
+        return self.model.config.card
 
     @torch.inference_mode()
     def encode(self, wav: Tensor) -> Tensor:
@@ -67,9 +66,7 @@ class Codec(nn.Module):
         assert N > 0, wav.shape
         wav = wav.to(self.device)
         latent = self.model.encoder(wav.reshape(B * C, 1, N))  # [BC, latent, T]
-        bandwidth = self.model.config.target_bandwidths[-1]
-        codes = self.model.quantizer.encode(latent, bandwidth)  # [all books, BC, T]
-        codes = codes[: self.books_per_channel]
+        codes = self.model.quantizer.encode(latent, self.books_per_channel)  # [books, BC, T]
         T = codes.shape[-1]
         return codes.view(-1, B, C, T).permute(1, 0, 2, 3).reshape(B, self.n_codebooks, T)
 
@@ -88,13 +85,13 @@ class Codec(nn.Module):
         )
         return latent
 
-    def decoder_parts(self) -> tuple[nn.Module, EncodecLSTM, list[nn.Module]]:
+    def decoder_parts(self) -> tuple[nn.Module, Recurrent, list[nn.Module]]:
         """The decoder's first convolution, its recurrent layer, and what follows.
 
         What follows the recurrent layer hears a few frames to either side only.
         """
         first, recurrent, *local = self.model.decoder.layers
-        assert isinstance(recurrent, EncodecLSTM), recurrent
+        assert isinstance(recurrent, Recurrent), recurrent
         return first, recurrent, local
 
     @torch.inference_mode()

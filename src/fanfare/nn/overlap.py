@@ -8,16 +8,12 @@ gives at once, but for rounding.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from transformers.models.encodec.modeling_encodec import (
-    EncodecConv1d,
-    EncodecConvTranspose1d,
-    EncodecResnetBlock,
-)
+
+from fanfare.nn.encodec import Convolution, Residual, TransposedConvolution
 
 
 class Overlap:
@@ -47,7 +43,7 @@ class Overlap:
         return x[:, :, self.hop * before : self.hop * stop]
 
     def _width(self, x: Tensor) -> int:
-        convolutions = [m for m in self.layers if isinstance(m, EncodecConv1d)]
+        convolutions = [m for m in self.layers if isinstance(m, Convolution)]
         return convolutions[-1].conv.out_channels if convolutions else x.shape[1]
 
 
@@ -55,24 +51,22 @@ def reach_frames(layers: Sequence[nn.Module]) -> int:
     """Frames to either side that a frame's samples may depend on."""
     reach = 0  # of the output so far, at its own rate
     for layer in reversed(layers):
-        if isinstance(layer, EncodecConvTranspose1d):
+        if isinstance(layer, TransposedConvolution):
             reach = _reach_through(layer, reach)
-        elif isinstance(layer, EncodecResnetBlock):
+        elif isinstance(layer, Residual):
             reach += max(_span(layer.block), _span([layer.shortcut]))
         else:
             reach += _span([layer])
     return reach
 
 
-def _reach_through(layer: EncodecConvTranspose1d, reach: int) -> int:
+def _reach_through(layer: TransposedConvolution, reach: int) -> int:
     """What `reach` samples to either side of a frame are in frames before the layer.
 
     Frame j is spread over samples j * stride - cut and the `kernel` - 1 after it.
     """
-    kernel, stride = int(layer.conv.kernel_size[0]), int(layer.conv.stride[0])
-    total = kernel - stride
-    cut = total - (math.ceil(total * layer.trim_right_ratio) if layer.causal else total // 2)
-    left = (reach + kernel - 1 - cut) // stride
+    stride, cut = layer.stride, layer.cut_left
+    left = (reach + layer.kernel - 1 - cut) // stride
     right = (reach + stride - 1 + cut) // stride
     return max(left, right)
 
@@ -81,8 +75,7 @@ def _span(layers: Sequence[nn.Module] | nn.ModuleList) -> int:
     """How far convolutions one after the other hear, the way that they hear further."""
     total = 0
     for layer in layers:
-        if isinstance(layer, EncodecConv1d):
-            assert layer.norm_type == "weight_norm", "a norm over time needs the whole piece"
-            width = int(layer.kernel_size) - 1
-            total += width if layer.causal else -(-width // 2)
+        if isinstance(layer, Convolution):
+            width = layer.span - 1
+            total += width if layer.is_causal else -(-width // 2)
     return total

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
-from torch import nn
-from torch.nn.utils import parametrize
-from transformers import EncodecConfig, EncodecModel
 
 from fanfare.errors import CheckpointError
 from fanfare.nn.codec import Codec
 from fanfare.nn.config import LmConfig
+from fanfare.nn.encodec import Encodec, EncodecConfig, PadMode
 from fanfare.weights.tensors import (
     Rename,
     TensorSource,
@@ -34,7 +32,7 @@ REQUIRED: dict[str, object] = {
     "chunk_length_s": None,
     "norm_type": "weight_norm",
 }
-PAD_MODES = ("reflect", "constant", "replicate")
+PAD_MODES: tuple[PadMode, ...] = get_args(PadMode)
 
 MAX_WIDTH = 2**16
 MAX_BOOKS = 128
@@ -85,23 +83,21 @@ def build_codec(
         renames,
         what=what,
         ignored=ignored,
-        tied=TRAINING_ONLY,
         dtype=torch.float32,
         device=device,
     )
-    _fill_unsaved(model, device)
     model.eval().requires_grad_(False)
     books, rest = divmod(n_codebooks, channels)
-    if rest or books > len(model.quantizer.layers):
+    if rest or books > model.config.n_codebooks:
         raise CheckpointError(
-            f"{what}: a codec of {len(model.quantizer.layers)} codebooks doesn't fit a language"
+            f"{what}: a codec of {model.config.n_codebooks} codebooks doesn't fit a language"
             f" model of {n_codebooks} for {channels} channels"
         )
     return Codec(model, channels, books)
 
 
 def encodec_config(given: Mapping[str, Any], what: str) -> EncodecConfig:
-    """transformers' configuration, checked; what is absent has transformers' own default.
+    """What transformers' configuration says; what is absent has transformers' own default.
 
     Raises:
         CheckpointError: a value isn't one that a codec can have.
@@ -115,47 +111,85 @@ def encodec_config(given: Mapping[str, Any], what: str) -> EncodecConfig:
     size = values.whole("codebook_size", 1024, low=2)
     if size & (size - 1):
         raise values.refused("codebook_size", "must be a power of two")
-    bandwidths = values.get("target_bandwidths")
-    if not isinstance(bandwidths, list | tuple) or not bandwidths:
-        raise values.refused("target_bandwidths", "must be a list of numbers")
-    top = Values({"target_bandwidths": bandwidths[-1]}, what)
     is_causal = values.flag("use_causal_conv", True)
-    width = values.whole("hidden_size", 128, high=MAX_WIDTH)
+    latent_dim = values.whole("hidden_size", 128, high=MAX_WIDTH)
+    if values.get("codebook_dim", None) not in (None, latent_dim):
+        raise values.refused("codebook_dim", f"must be hidden_size, {latent_dim}")
     n_filters = values.whole("num_filters", 32, high=MAX_WIDTH >> len(ratios))
-    config = EncodecConfig(
-        target_bandwidths=[top.number("target_bandwidths", low=1e-3, high=1e5)],
-        sampling_rate=sample_rate_hz,
-        hidden_size=width,
-        num_filters=n_filters,
-        num_residual_layers=values.whole("num_residual_layers", 1, low=0, high=8),
-        upsampling_ratios=list(ratios),
-        kernel_size=values.whole("kernel_size", 7, high=256),
-        last_kernel_size=values.whole("last_kernel_size", 7, high=256),
-        residual_kernel_size=values.whole("residual_kernel_size", 3, high=256),
-        dilation_growth_rate=values.whole("dilation_growth_rate", 2, high=16),
-        use_causal_conv=is_causal,
-        pad_mode=values.choice("pad_mode", PAD_MODES, "reflect"),
+    return EncodecConfig(
+        sample_rate_hz=sample_rate_hz,
+        ratios=ratios,
+        n_codebooks=_n_codebooks(values, size, sample_rate_hz // prod(ratios)),
+        card=size,
+        latent_dim=latent_dim,
+        n_filters=n_filters,
+        n_residual_layers=values.whole("num_residual_layers", 1, low=0, high=8),
+        kernel=values.whole("kernel_size", 7, high=256),
+        last_kernel=values.whole("last_kernel_size", 7, high=256),
+        residual_kernel=values.whole("residual_kernel_size", 3, high=256),
+        dilation_growth=values.whole("dilation_growth_rate", 2, high=16),
         compress=values.whole("compress", 2, high=n_filters),
-        num_lstm_layers=values.whole("num_lstm_layers", 2, high=16),
+        n_lstm_layers=values.whole("num_lstm_layers", 2, high=16),
+        is_causal=is_causal,
         trim_right_ratio=values.number(
             "trim_right_ratio", 1, low=0 if is_causal else 1, high=1
         ),
-        codebook_size=size,
-        use_conv_shortcut=values.flag("use_conv_shortcut", True),
+        pad_mode=values.choice("pad_mode", PAD_MODES, "reflect"),
+        has_conv_shortcut=values.flag("use_conv_shortcut", True),
     )  # fmt: skip
-    if values.get("codebook_dim", None) not in (None, width):
-        raise values.refused("codebook_dim", f"must be hidden_size, {width}")
-    if not 1 <= config.num_quantizers <= MAX_BOOKS:
-        raise values.refused("target_bandwidths", f"makes {config.num_quantizers} codebooks")
-    return config
 
 
-def empty_codec(config: EncodecConfig) -> EncodecModel:
-    """A codec on the meta device, without weight norm."""
+def _n_codebooks(values: Values, card: int, frame_rate_hz: int) -> int:
+    """transformers counts them in kilobits per second."""
+    bandwidths = values.get("target_bandwidths")
+    if not isinstance(bandwidths, list | tuple) or not bandwidths:
+        raise values.refused("target_bandwidths", "must be a list of numbers")
+    top = Values({"target_bandwidths": bandwidths[-1]}, values.what)
+    bandwidth = top.number("target_bandwidths", low=1e-3, high=1e5)
+    count = _held_by(bandwidth, card, frame_rate_hz)
+    if not 1 <= count <= MAX_BOOKS:
+        raise values.refused("target_bandwidths", f"makes {count} codebooks")
+    return count
+
+
+def _held_by(bandwidth: float, card: int, frame_rate_hz: int) -> int:
+    """How many codebooks a bandwidth in kbit/s has room for."""
+    return int(1000 * bandwidth // (frame_rate_hz * (card - 1).bit_length()))
+
+
+def encodec_values(config: EncodecConfig) -> dict[str, Any]:
+    """The same as transformers' configuration, as JSON values."""
+    bandwidth = config.n_codebooks * (config.card - 1).bit_length() * config.frame_rate_hz / 1000
+    if _held_by(bandwidth, config.card, config.frame_rate_hz) < config.n_codebooks:
+        bandwidth += 1e-9  # it was rounded down
+    return {
+        **REQUIRED,
+        "architectures": ["EncodecModel"],
+        "sampling_rate": config.sample_rate_hz,
+        "target_bandwidths": [bandwidth],
+        "upsampling_ratios": list(config.ratios),
+        "codebook_size": config.card,
+        "codebook_dim": config.latent_dim,
+        "hidden_size": config.latent_dim,
+        "num_filters": config.n_filters,
+        "num_residual_layers": config.n_residual_layers,
+        "kernel_size": config.kernel,
+        "last_kernel_size": config.last_kernel,
+        "residual_kernel_size": config.residual_kernel,
+        "dilation_growth_rate": config.dilation_growth,
+        "compress": config.compress,
+        "num_lstm_layers": config.n_lstm_layers,
+        "use_causal_conv": config.is_causal,
+        "trim_right_ratio": config.trim_right_ratio,
+        "pad_mode": config.pad_mode,
+        "use_conv_shortcut": config.has_conv_shortcut,
+    }
+
+
+def empty_codec(config: EncodecConfig) -> Encodec:
+    """A codec on the meta device."""
     with torch.device("meta"):
-        model = EncodecModel(config)
-    plain_weights(model)
-    return model
+        return Encodec(config)
 
 
 def check_codec(codec: Codec, config: LmConfig, what: str) -> None:
@@ -174,24 +208,3 @@ def check_codec(codec: Codec, config: LmConfig, what: str) -> None:
             raise CheckpointError(
                 f"{what}: a codec with {name} {theirs} for a language model with {ours}"
             )
-
-
-def plain_weights(model: nn.Module) -> None:
-    """Replace weight norm by the plain weights that it computes, in place."""
-    for module in model.modules():
-        if parametrize.is_parametrized(module, "weight"):
-            parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
-
-
-def _fill_unsaved(model: EncodecModel, device: torch.device | str) -> None:
-    """What no file holds and the meta device left empty: sizes of convolutions, training state."""
-    for module in model.modules():
-        if hasattr(module, "padding_total"):
-            conv = module.conv
-            kernel = (conv.kernel_size[0] - 1) * conv.dilation[0] + 1
-            module.kernel_size = torch.tensor(kernel, device=device)
-            module.stride = torch.tensor(conv.stride[0], device=device)
-            module.padding_total = torch.tensor(kernel - conv.stride[0], device=device)
-        for name, buffer in list(module.named_buffers(recurse=False)):
-            if buffer.is_meta:
-                setattr(module, name, torch.zeros(buffer.shape, device=device))

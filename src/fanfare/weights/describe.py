@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import EncodecModel, T5EncoderModel
 
 from fanfare.errors import CheckpointError
 from fanfare.nn.config import LmConfig
@@ -23,7 +22,7 @@ from fanfare.weights.audiocraft_config import (
     text_encoder_name,
 )
 from fanfare.weights.audiocraft_layout import CONDITIONER, TEXT_ENCODERS, find_checkpoint
-from fanfare.weights.codec import TRAINING_ONLY, encodec_config, plain_weights
+from fanfare.weights.codec import empty_codec, encodec_config
 from fanfare.weights.diffusion import CARD as DIFFUSION_CARD
 from fanfare.weights.diffusion import FOLDER as DIFFUSION
 from fanfare.weights.hub import HubModel, layouts
@@ -33,13 +32,12 @@ from fanfare.weights.registry import find_here, identity, place_of
 from fanfare.weights.stored import StoredTensor
 from fanfare.weights.tensors import (
     TensorSource,
-    matches,
     open_safetensors,
     open_tensors,
     read_json,
     stored_tensors,
 )
-from fanfare.weights.text import t5_config
+from fanfare.weights.text import empty_text_encoder, t5_config
 from fanfare.weights.transformers_layout import lm_config as transformers_config
 from fanfare.weights.unpickle import open_pickle, read_config
 
@@ -249,17 +247,13 @@ def count_lm(config: LmConfig) -> int:
 
 
 def _count_text(values: Mapping[str, Any], what: str) -> int:
-    with torch.device("meta"):
-        model = T5EncoderModel(t5_config(values, what))
+    model = empty_text_encoder(t5_config(values, what))
     return sum(weight.numel() for weight in model.parameters())
 
 
 def _count_codec(values: Mapping[str, Any], what: str) -> int:
-    with torch.device("meta"):
-        model = EncodecModel(encodec_config(values, what))
-    plain_weights(model)
-    weights = model.state_dict().items()
-    return sum(weight.numel() for name, weight in weights if not matches(TRAINING_ONLY, name))
+    model = empty_codec(encodec_config(values, what))
+    return sum(weight.numel() for weight in model.state_dict().values())  # codebooks, too
 
 
 def _dtypes(source: TensorSource) -> tuple[str, ...]:

@@ -118,7 +118,7 @@ def check_fit(mbd: MultiBandDiffusion, codec: Codec, what: str) -> None:
     """
     for name, theirs, ours in (
         ("sample rate", mbd.config.sample_rate_hz, codec.sample_rate_hz),
-        ("latent width", mbd.config.latent_dim, int(codec.model.config.codebook_dim)),
+        ("latent width", mbd.config.latent_dim, codec.model.config.latent_dim),
     ):
         if theirs != ours:
             raise CheckpointError(

@@ -14,33 +14,26 @@ Matrices are float16 on disk unless asked otherwise; vectors stay as they are.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import EncodecModel
 
 from fanfare.errors import CheckpointError
 from fanfare.nn.config import LmConfig
 from fanfare.nn.diffusion import MultiBandDiffusion
+from fanfare.nn.encodec import Encodec
 from fanfare.nn.lm import LAYERS, LanguageModel
 from fanfare.nn.text import TextEncoder
 from fanfare.weights.audiocraft_codec import load_codec
 from fanfare.weights.bundle import Bundle
-from fanfare.weights.codec import TRAINING_ONLY, check_codec
+from fanfare.weights.codec import check_codec, encodec_values
 from fanfare.weights.diffusion import FOLDER as DIFFUSION
 from fanfare.weights.diffusion import save_diffusion
 from fanfare.weights.parts import Parts
-from fanfare.weights.tensors import (
-    fill,
-    fuse_weight_norm,
-    matches,
-    open_safetensors,
-    read_json,
-)
-from fanfare.weights.text import TIED, check_text, load_text_folder
+from fanfare.weights.tensors import fill, open_safetensors, read_json
+from fanfare.weights.text import check_text, load_text_folder, t5_values
 from fanfare.weights.write import narrowest, write_json, write_tensors
 
 FORMAT = 1
@@ -146,7 +139,7 @@ def save_own(
     *,
     name: str,
     lm: LanguageModel,
-    codec: EncodecModel,
+    codec: Encodec,
     text: TextEncoder | None = None,
     diffusion: MultiBandDiffusion | None = None,
     licence: str | None = None,
@@ -159,7 +152,6 @@ def save_own(
     Args:
         name: for people.
         lm: of any dtype.
-        codec: transformers' model, with or without its weight norm.
         text: None = a model that takes text has to be given a text encoder when it is loaded.
         diffusion: written in float32.
         licence: of the weights, as an SPDX identifier.
@@ -186,28 +178,18 @@ def save_own(
     write_json(folder / CARD, card)  # at last: without it the folder is nothing
 
 
-def _save_codec(folder: Path, codec: EncodecModel, dtype: torch.dtype | None) -> None:
+def _save_codec(folder: Path, codec: Encodec, dtype: torch.dtype | None) -> None:
     folder.mkdir(exist_ok=True)
-    write_json(folder / "config.json", _public(codec.config.to_dict()))
-    readers = fuse_weight_norm(
-        {key: partial(Tensor.detach, tensor) for key, tensor in codec.state_dict().items()}
-    )
-    weights = {key: read() for key, read in readers.items() if not matches(TRAINING_ONLY, key)}
-    _write(folder / "model.safetensors", weights, dtype)
+    write_json(folder / "config.json", encodec_values(codec.config))
+    _write(folder / "model.safetensors", codec.state_dict(), dtype)
 
 
 def _save_text(folder: Path, text: TextEncoder, dtype: torch.dtype | None) -> None:
     folder.mkdir(exist_ok=True)
-    write_json(folder / "config.json", _public(text.model.config.to_dict()))
-    weights = {key: t for key, t in text.model.state_dict().items() if not matches(TIED, key)}
-    _write(folder / "model.safetensors", weights, dtype)
+    write_json(folder / "config.json", t5_values(text.model.config))
+    _write(folder / "model.safetensors", text.model.state_dict(), dtype)
     text.tokenizer.save(str(folder / "tokenizer.json"))
 
 
 def _write(file: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype | None) -> None:
     write_tensors(file, tensors, narrowest(tensors.values()) if dtype is None else dtype)
-
-
-def _public(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Without names with an underscore, which tell where a model came from, such as a path."""
-    return {key: value for key, value in config.items() if not key.startswith("_")}

@@ -195,7 +195,6 @@ def fill(
     *,
     what: str,
     ignored: str | None = None,
-    tied: str | None = None,
     leave: str | None = None,
     dtype: torch.dtype,
     device: torch.device | str,
@@ -211,7 +210,6 @@ def fill(
         renames: from the module's names to the source's; names in no row are the same in both.
         what: names the file in errors.
         ignored: regular expression for tensors of the source that have no use.
-        tied: regular expression for weights of the module that are others in disguise.
         leave: regular expression for weights of the module that stay on the meta device.
         dtype: of every floating-point weight.
         device: where they go.
@@ -223,7 +221,7 @@ def fill(
         CheckpointError: a tensor is missing, unknown, of another shape, or not of real numbers.
     """
     empty = module.state_dict()
-    wanted = {name: original_names(name, renames) for name in empty if not matches(tied, name)}
+    wanted = {name: original_names(name, renames) for name in empty}
     used = {theirs for row in wanted.values() for theirs in row}
     missing = sorted(used - set(source))
     unknown = sorted(name for name in set(source) - used if not matches(ignored, name))

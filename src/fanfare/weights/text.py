@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer
-from transformers import T5Config, T5EncoderModel
 
 from fanfare.errors import CheckpointError
 from fanfare.nn.config import LmConfig
+from fanfare.nn.t5 import T5Config, T5Encoder
 from fanfare.nn.text import TextEncoder
 from fanfare.weights.tensors import TensorSource, fill, open_tensors, read_json
 from fanfare.weights.values import Values
@@ -87,17 +87,15 @@ def build_text_encoder(
         (),
         what=what,
         ignored=f"{TIED}|{DECODER}",
-        tied=TIED,
         dtype=torch.float32,
         device=device,
     )
-    model.set_input_embeddings(model.shared)
     model.requires_grad_(False)
     return TextEncoder(model, tokenizer)
 
 
 def t5_config(given: Mapping[str, Any], what: str) -> T5Config:
-    """transformers' configuration, checked; what is absent has transformers' own default.
+    """What transformers' configuration says; what is absent has transformers' own default.
 
     Raises:
         CheckpointError: a value isn't one that a T5 can have.
@@ -108,27 +106,53 @@ def t5_config(given: Mapping[str, Any], what: str) -> T5Config:
     activation, is_gated = FEED_FORWARD[feed_forward]
     values.require({"dense_act_fn": activation, "is_gated_act": is_gated})
     vocab_size = values.whole("vocab_size", 32128)
+    n_buckets = values.whole("relative_attention_num_buckets", 32, low=4)
     return T5Config(
         vocab_size=vocab_size,
-        d_model=values.whole("d_model", 512, high=MAX_WIDTH),
-        d_kv=values.whole("d_kv", 64, high=MAX_WIDTH),
-        d_ff=values.whole("d_ff", 2048, high=MAX_WIDTH),
-        num_layers=values.whole("num_layers", 6, high=256),
-        num_heads=values.whole("num_heads", 8, high=1024),
-        relative_attention_num_buckets=values.whole("relative_attention_num_buckets", 32, low=4),
-        relative_attention_max_distance=values.whole("relative_attention_max_distance", 128, low=4),
-        layer_norm_epsilon=values.number("layer_norm_epsilon", 1e-6, low=0, high=1),
-        feed_forward_proj=feed_forward,
-        eos_token_id=values.whole("eos_token_id", 1, low=0, high=vocab_size - 1),
-        is_encoder_decoder=False,
-        use_cache=False,
+        dim=values.whole("d_model", 512, high=MAX_WIDTH),
+        head_dim=values.whole("d_kv", 64, high=MAX_WIDTH),
+        ffn_dim=values.whole("d_ff", 2048, high=MAX_WIDTH),
+        n_layers=values.whole("num_layers", 6, high=256),
+        n_heads=values.whole("num_heads", 8, high=1024),
+        n_buckets=n_buckets,
+        max_distance=values.whole(
+            "relative_attention_max_distance", 128, low=max(4, n_buckets // 4 + 1)
+        ),
+        norm_eps=values.number("layer_norm_epsilon", 1e-6, low=0, high=1),
+        is_gated=is_gated,
+        eos_token=values.whole("eos_token_id", 1, low=0, high=vocab_size - 1),
     )
 
 
-def empty_text_encoder(config: T5Config) -> T5EncoderModel:
+def t5_values(config: T5Config) -> dict[str, Any]:
+    """The same as transformers' configuration, as JSON values."""
+    kinds = {is_gated: (name, act) for name, (act, is_gated) in FEED_FORWARD.items()}
+    feed_forward, activation = kinds[config.is_gated]
+    return {
+        "model_type": "t5",
+        "architectures": ["T5EncoderModel"],
+        "vocab_size": config.vocab_size,
+        "d_model": config.dim,
+        "d_kv": config.head_dim,
+        "d_ff": config.ffn_dim,
+        "num_layers": config.n_layers,
+        "num_heads": config.n_heads,
+        "relative_attention_num_buckets": config.n_buckets,
+        "relative_attention_max_distance": config.max_distance,
+        "layer_norm_epsilon": config.norm_eps,
+        "feed_forward_proj": feed_forward,
+        "dense_act_fn": activation,
+        "is_gated_act": config.is_gated,
+        "eos_token_id": config.eos_token,
+        "is_encoder_decoder": False,
+        "use_cache": False,
+    }
+
+
+def empty_text_encoder(config: T5Config) -> T5Encoder:
     """A text encoder on the meta device."""
     with torch.device("meta"):
-        return T5EncoderModel(config)
+        return T5Encoder(config)
 
 
 def check_text(text: TextEncoder, config: LmConfig, what: str) -> None:

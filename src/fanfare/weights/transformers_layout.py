@@ -7,7 +7,6 @@ safetensors or, as older versions saved them, in `pytorch_model.bin`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -155,13 +154,13 @@ def lm_config(given: Mapping[str, Any], what: str) -> LmConfig:
             n_layers=decoder.whole("num_hidden_layers"),
             ffn_dim=decoder.whole("ffn_dim"),
             delays=tuple(k // channels for k in range(n_codebooks)),
-            text_dim=text.d_model,
+            text_dim=text.dim,
             text_fusion="prefix" if is_melody else "cross",
             n_chroma=values.whole("num_chroma", 12) if is_melody else None,
             chroma_length=values.whole("chroma_length", 235) if is_melody else None,
             channels=channels,
-            frame_rate_hz=codec.sampling_rate // prod(codec.upsampling_ratios),
-            sample_rate_hz=codec.sampling_rate,
+            frame_rate_hz=codec.frame_rate_hz,
+            sample_rate_hz=codec.sample_rate_hz,
         )
     except ValueError as error:
         raise CheckpointError(f"{what}: {error}") from error

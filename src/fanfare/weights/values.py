@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from fanfare.errors import CheckpointError, shorten
 
 MISSING: Any = object()
+Word = TypeVar("Word", bound=str)
 
 
 class Values:
@@ -78,12 +79,12 @@ class Values:
             raise self.refused(key, "must be true or false")
         return value
 
-    def choice(self, key: str, options: Sequence[str], default: Any = MISSING) -> str:
+    def choice(self, key: str, options: Sequence[Word], default: Any = MISSING) -> Word:
         """One of some words."""
         value = self.get(key, default)
         if not isinstance(value, str) or value not in options:
             raise self.refused(key, f"must be {' or '.join(options)}")
-        return value
+        return options[options.index(value)]
 
     def require(self, required: Mapping[str, object]) -> None:
         """Refuse a key with another value than the one given here; absent ones are right."""
