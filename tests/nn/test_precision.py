@@ -15,7 +15,7 @@ from fanfare.nn.config import LmConfig
 from fanfare.nn.delay import DelayPattern
 from fanfare.nn.lm import LanguageModel
 from fanfare.nn.sampling import SamplingSettings
-from fanfare.nn.transformer import Layer
+from fanfare.nn.transformer import Layer, can_pack
 
 FLOAT16_MAX = 65504.0
 HALVES = [torch.float16, torch.bfloat16]
@@ -161,3 +161,30 @@ def test_what_is_halved_is_nearly_everything() -> None:
     halved = sum(n for name, n in sizes.items() if re.fullmatch(LanguageModel.LOW_PRECISION, name))
     assert halved > 0.98 * sum(sizes.values())
     assert all(name.endswith("weight") for name in sizes if re.fullmatch(lm.LOW_PRECISION, name))
+
+
+@pytest.mark.skipif(not can_pack(torch.device("cpu")), reason="no such products in this torch")
+@pytest.mark.parametrize("dtype", HALVES)
+def test_packed_matrices_are_closer_to_float32(dtype: torch.dtype) -> None:
+    exact = make()
+    plain, packed = lowered(exact, dtype), lowered(exact, dtype)
+    packed.pack()
+    assert packed.dtype == dtype
+    widened = lowered(plain, torch.float32)  # the rounded weights, computed exactly
+    differences = [float((logits(lm) - logits(widened)).abs().max()) for lm in (plain, packed)]
+    assert differences[1] < 0.2 * differences[0]
+    assert sum(p.numel() for p in packed.parameters()) < sum(p.numel() for p in plain.parameters())
+
+
+@pytest.mark.skipif(not can_pack(torch.device("cpu")), reason="no such products in this torch")
+def test_a_matrix_that_float16_cannot_hold_is_not_packed() -> None:
+    lm = lowered(make(), torch.bfloat16)
+    layer = lm.layers[3]
+    assert isinstance(layer, Layer)
+    layer.linear1.weight[0, 0] = 1e6
+    expected = logits(lm)
+    lm.pack()
+    assert not layer.linear1.packed
+    assert layer.linear2.packed
+    assert logits(lm).isfinite().all()
+    assert float((logits(lm) - expected).norm()) < 0.1 * float(expected.norm())

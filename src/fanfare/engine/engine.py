@@ -120,6 +120,7 @@ class Engine:
             self.lm = self.model.lm
             self.name = self.model.name
         else:
+            lm.pack()
             self.name = f"torch {choice.dtype}"
         self._runners = RunnerPool(
             partial(_make_runner, self.model), max_bytes=idle_bytes(lm.device)

@@ -75,15 +75,19 @@ class KvCache:
     """
 
     def __init__(
-        self, config: LmConfig, n_rows: int, *, dtype: torch.dtype, device: torch.device
+        self,
+        config: LmConfig,
+        n_rows: int,
+        *,
+        dtype: torch.dtype,
+        device: torch.device,
+        rows_at_once: int = 1,
     ) -> None:
         self.config = config
         self.past_context = config.past_context
         self.has_text = config.text_fusion == "cross"
-        is_cpu = device.type == "cpu"
-        # Of matrices of fewer bits, rows aren't promised to be bitwise independent.
-        self.rows_at_once = QUAD if is_cpu and dtype == torch.float32 else 1
-        if is_cpu:  # which attends in float32, and would convert all that it sees in every step
+        self.rows_at_once = rows_at_once
+        if device.type == "cpu":  # attends in float32, and would convert all in every step
             dtype = torch.float32
         self.lengths = [0] * n_rows
         self.text_lengths = [0] * n_rows
