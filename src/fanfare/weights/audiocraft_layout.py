@@ -33,6 +33,7 @@ from fanfare.weights.audiocraft_config import LM_KEYS, lm_config, text_encoder_n
 from fanfare.weights.bundle import Bundle
 from fanfare.weights.codec import check_codec
 from fanfare.weights.parts import Parts
+from fanfare.weights.skeleton import skeleton
 from fanfare.weights.stored import StoredTensor
 from fanfare.weights.tensors import Rename, fill, stored_tensors
 from fanfare.weights.text import check_text, load_text_folder
@@ -114,7 +115,7 @@ def load_audiocraft(
         device=device,
     )  # fmt: skip
     check_text(text, config, str(file))
-    with torch.device("meta"):
+    with skeleton():
         lm = LanguageModel(config)
     left = fill(
         lm, source, RENAMES, what=str(file), ignored=IGNORED,

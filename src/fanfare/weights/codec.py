@@ -13,6 +13,7 @@ from fanfare.errors import CheckpointError
 from fanfare.nn.codec import Codec
 from fanfare.nn.config import LmConfig
 from fanfare.nn.encodec import Encodec, EncodecConfig, PadMode
+from fanfare.weights.skeleton import skeleton
 from fanfare.weights.tensors import (
     Rename,
     TensorSource,
@@ -188,7 +189,7 @@ def encodec_values(config: EncodecConfig) -> dict[str, Any]:
 
 def empty_codec(config: EncodecConfig) -> Encodec:
     """A codec on the meta device."""
-    with torch.device("meta"):
+    with skeleton():
         return Encodec(config)
 
 

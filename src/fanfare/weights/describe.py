@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from fanfare.errors import CheckpointError
 from fanfare.nn.config import LmConfig
 from fanfare.nn.lm import LanguageModel
@@ -29,6 +27,7 @@ from fanfare.weights.hub import HubModel, layouts
 from fanfare.weights.known import BY_HUB_ID, BY_NAME
 from fanfare.weights.own_layout import CARD, card_config, read_card
 from fanfare.weights.registry import find_here, identity, place_of
+from fanfare.weights.skeleton import skeleton
 from fanfare.weights.stored import StoredTensor
 from fanfare.weights.tensors import (
     TensorSource,
@@ -242,7 +241,7 @@ def _named(hub_id: str) -> Part:
 
 def count_lm(config: LmConfig) -> int:
     """Parameters of a language model."""
-    with torch.device("meta"):
+    with skeleton():
         return sum(weight.numel() for weight in LanguageModel(config).parameters())
 
 

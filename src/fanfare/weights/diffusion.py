@@ -27,6 +27,7 @@ from fanfare.nn.diffusion import (
 )
 from fanfare.nn.diffusion_schedule import N_STEPS, ScheduleConfig
 from fanfare.nn.diffusion_unet import MAX_DEPTH, Bottleneck, UnetConfig
+from fanfare.weights.skeleton import skeleton
 from fanfare.weights.tensors import (
     Rename,
     TensorSource,
@@ -183,7 +184,7 @@ def _source(entry: Values, key: str, file: Path) -> TensorSource:
 
 def _empty(config: DiffusionConfig) -> MultiBandDiffusion:
     """Without weights."""
-    with torch.device("meta"):
+    with skeleton():
         return MultiBandDiffusion(config)
 
 

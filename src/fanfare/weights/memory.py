@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
-
 from fanfare.nn.config import LmConfig
 from fanfare.nn.lm import LanguageModel
 from fanfare.weights.describe import Facts
+from fanfare.weights.skeleton import skeleton
 from fanfare.weights.tensors import matches
 
 PRECISIONS: Mapping[str, tuple[int, int]] = {"float32": (4, 4), "bfloat16": (2, 2), "int8": (1, 2)}
@@ -31,7 +30,7 @@ def memory_bytes(facts: Facts) -> dict[str, int]:
     themselves, and what passes through the layers, comes on top.
     """
     assert facts.config is not None, facts.name
-    with torch.device("meta"):
+    with skeleton():
         weights = LanguageModel(facts.config).state_dict()
     low = sum(w.numel() for name, w in weights.items() if matches(LOW, name))
     high = sum(w.numel() for w in weights.values()) - low

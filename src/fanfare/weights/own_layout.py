@@ -32,6 +32,7 @@ from fanfare.weights.codec import check_codec, encodec_values
 from fanfare.weights.diffusion import FOLDER as DIFFUSION
 from fanfare.weights.diffusion import save_diffusion
 from fanfare.weights.parts import Parts
+from fanfare.weights.skeleton import skeleton
 from fanfare.weights.tensors import fill, open_safetensors, read_json
 from fanfare.weights.text import check_text, load_text_folder, t5_values
 from fanfare.weights.write import narrowest, write_json, write_tensors
@@ -57,7 +58,7 @@ def load_own(
     what = str(folder)
     card = read_card(folder)
     config = card_config(card, folder)
-    with torch.device("meta"):
+    with skeleton():
         lm = LanguageModel(config)
     left = fill(
         lm, open_safetensors(folder, "lm"), (), what=what,

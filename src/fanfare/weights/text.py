@@ -13,6 +13,7 @@ from fanfare.errors import CheckpointError
 from fanfare.nn.config import LmConfig
 from fanfare.nn.t5 import T5Config, T5Encoder
 from fanfare.nn.text import TextEncoder
+from fanfare.weights.skeleton import skeleton
 from fanfare.weights.tensors import TensorSource, fill, open_tensors, read_json
 from fanfare.weights.values import Values
 
@@ -151,7 +152,7 @@ def t5_values(config: T5Config) -> dict[str, Any]:
 
 def empty_text_encoder(config: T5Config) -> T5Encoder:
     """A text encoder on the meta device."""
-    with torch.device("meta"):
+    with skeleton():
         return T5Encoder(config)
 
 

@@ -19,6 +19,7 @@ from fanfare.weights.audiocraft_codec import load_codec
 from fanfare.weights.bundle import Bundle
 from fanfare.weights.codec import build_codec, check_codec, encodec_config
 from fanfare.weights.parts import Parts
+from fanfare.weights.skeleton import skeleton
 from fanfare.weights.tensors import (
     Left,
     Rename,
@@ -181,7 +182,7 @@ def _load_lm(
         for name, read in source.items()
         if not name.startswith(("audio_encoder.", "text_encoder."))
     }
-    with torch.device("meta"):
+    with skeleton():
         lm = LanguageModel(config)
     left = fill(
         lm, own, RENAMES, what=what, ignored=IGNORED,
