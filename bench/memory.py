@@ -36,8 +36,6 @@ MB = 1e6
 
 def measured(args: argparse.Namespace) -> dict[str, float]:
     """Peak and limit in this process: load, then make `args.at_once` pieces."""
-    import transformers  # noqa: F401  what it maps isn't ours to count
-
     import fanfare
 
     assert fanfare.Model  # imports all that loading needs

@@ -64,6 +64,9 @@ HEAVY = {
     "demucs",
     "rich",
 }
+FORBIDDEN = {"transformers"}
+"""Of the tests and the benchmarks alone: it takes longer to load than a piece takes to be made."""
+
 LIGHT_ROOMS = {"errors", "version", "inputs", "settings", "doctor", "cli", "__init__", "server"}
 """Rooms that `fanfare --help` or a server passes through: heavy imports only inside functions."""
 
@@ -106,6 +109,7 @@ def test_imports_point_one_way(path: Path) -> None:
     short = path.relative_to(PACKAGE).as_posix()
     allowed = ARROWS[here] | KNOWN_TO_ALL | EXCEPTIONS.get(short, set())
     for line, name in imported(ast.parse(path.read_text("utf-8"))):
+        assert name.split(".")[0] not in FORBIDDEN, f"{short}:{line}: {name}"
         if name == "fanfare" or name.startswith("fanfare."):
             there = name.split(".")[1] if "." in name else "__init__"
             assert there in allowed, f"{short}:{line}: {here} must not know {there}"

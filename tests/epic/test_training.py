@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from transformers.audio_utils import mel_filter_bank
 
 import fanfare
 from fanfare.epic import recipe, train_codec, train_lm
@@ -18,10 +19,12 @@ from fanfare.epic.plan import N_FEATURES, plan_of
 from fanfare.epic.team import Team, work_together
 from fanfare.epic.train_codec import (
     HOP,
+    MEL_BANDS,
     CodecRecipe,
     CodecTrainer,
     TrainingQuantizer,
     balanced,
+    mel_bands,
     nearest_code,
     si_sdr,
 )
@@ -76,6 +79,14 @@ def trained(small: Corpus, tmp_path_factory: pytest.TempPathFactory) -> CodecTra
     trainer = CodecTrainer(CODEC)
     list(trainer.train(small, tmp_path_factory.mktemp("codec") / "codec.pt"))
     return trainer
+
+
+@pytest.mark.filterwarnings("ignore:At least one mel filter")
+@pytest.mark.parametrize("n_fft", MEL_BANDS)
+def test_mel_bands_are_those_of_transformers(n_fft: int) -> None:
+    n_bins, n_mels = n_fft // 2 + 1, MEL_BANDS[n_fft]
+    expected = torch.from_numpy(mel_filter_bank(n_bins, n_mels, 0.0, 16000.0, 32000)).float()
+    torch.testing.assert_close(mel_bands(n_bins, n_mels, 32000), expected, atol=1e-6, rtol=0)
 
 
 def test_the_codec_trains_past_its_warm_up(trained: CodecTrainer) -> None:
