@@ -122,7 +122,7 @@ def step_cost(engine: Engine) -> StepCost:
         used = shape.numel() * (1 / 3 if "cross_attn.in_proj" in name else 1)
         n_weights += used
         n_bytes += used * bytes_per_weight(engine, name, shape[1])
-    width = 4 if isinstance(engine.model, OnnxModel) else engine.lm.dtype.itemsize
+    width = 4 if engine.lm.device.type == "cpu" else engine.lm.dtype.itemsize  # see KvCache
     cache = 2 * engine.lm.config.n_layers * engine.lm.config.dim * width
     return StepCost(round(n_bytes), round(n_weights), cache)
 
@@ -148,6 +148,8 @@ def bytes_per_weight(engine: Engine, name: str, n_inputs: int) -> float:
         graph_name = f"{GRAPH_NAMES[found[2]]}_{found[1]}" if found else "heads"
         bits = bits_of(engine.model.precision)(graph_name)
         return bits / 8 + (4 / block_for(n_inputs) if bits < 32 else 0)
+    if re.fullmatch(LanguageModel.LOW_PRECISION, name):
+        return engine.lm.dtype.itemsize  # packed or not
     return engine.lm.get_parameter(name).element_size()
 
 

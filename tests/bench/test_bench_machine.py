@@ -34,7 +34,7 @@ def quantised_bytes(some: list[torch.Tensor], bits: int) -> int:
     ("engine", "dtype", "layers_bits", "heads_bits", "cached"),
     [
         ("torch", "float32", 32, 32, 4),
-        ("torch", "bfloat16", 16, 32, 2),
+        ("torch", "bfloat16", 16, 32, 4),
         ("onnxruntime", "float32", 32, 32, 4),
         ("onnxruntime", "int8", 8, 8, 4),
         ("onnxruntime", "int4", 4, 8, 4),
