@@ -220,22 +220,24 @@ def encode(samples: Samples, sample_rate_hz: int, file_format: FileFormat, bits:
     if bits not in (16, 24):
         raise InputError("bits", bits, "must be 16 or 24")
     options: dict[str, object]
-    data: npt.NDArray[Any]
-    if file_format in ("wav", "flac"):
-        options, data = {"subtype": f"PCM_{bits}"}, quantised(samples, bits)
+    is_pcm = file_format in ("wav", "flac")
+    if is_pcm:
+        options = {"subtype": f"PCM_{bits}"}
     elif file_format == "mp3":
         options = {
             "subtype": "MPEG_LAYER_III", "bitrate_mode": "CONSTANT", "compression_level": 0.0,
         }  # fmt: skip
-        data = samples
     else:
-        options, data = {"subtype": "VORBIS", "compression_level": 0.2}, samples
+        options = {"subtype": "VORBIS", "compression_level": 0.2}
     buffer = io.BytesIO()
     with soundfile.SoundFile(
         buffer, "w", sample_rate_hz, C, format=file_format.upper(), **options
     ) as file:
-        for start in range(0, data.shape[1], WRITE_BLOCK):
-            file.write(np.ascontiguousarray(data[:, start : start + WRITE_BLOCK].T))
+        for start in range(0, samples.shape[1], WRITE_BLOCK):
+            part: npt.NDArray[Any] = samples[:, start : start + WRITE_BLOCK]
+            if is_pcm:
+                part = quantised(part, bits)
+            file.write(np.ascontiguousarray(part.T))
     if file_format == "ogg":
         return _with_fixed_serial(buffer.getvalue())
     return buffer.getvalue()

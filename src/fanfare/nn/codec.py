@@ -100,12 +100,16 @@ class Codec(nn.Module):
 
         Convolutions run over parts that overlap as far as they hear.
         """
-        B = codes.shape[0]
+        B, _, T = codes.shape
         n = PART_FRAMES if self.device.type == "cpu" else GPU_PART_FRAMES
         first, recurrent, local = self.decoder_parts()
         x = recurrent(first(self.latent(codes)))  # [BC, D, T]
         overlap = Overlap(local, self.hop)
-        *parts, last = torch.split(x, n, dim=2)
-        wav = [overlap.run(part, is_last=False) for part in parts]  # each [BC, 1, N]
-        wav.append(overlap.run(last, is_last=True))
-        return torch.cat(wav, dim=2).reshape(B, self.channels, -1)
+        wav = x.new_empty(x.shape[0], self.hop * T)
+        n_made = 0
+        for start in range(0, T, n):
+            part = overlap.run(x[:, :, start : start + n], is_last=start + n >= T)[:, 0]
+            wav[:, n_made : n_made + part.shape[1]] = part
+            n_made += part.shape[1]
+        assert n_made == wav.shape[1], (n_made, wav.shape)
+        return wav.reshape(B, self.channels, -1)
