@@ -19,7 +19,9 @@ from fanfare.audio.loudness import normalize
 from fanfare.chunks import Chunk, ChunkMaker
 from fanfare.engine.engine import Engine
 from fanfare.engine.job import Frames, Progress, Result
+from fanfare.engine.memory import give_back
 from fanfare.inputs import Inputs
+from fanfare.nn.codec import MEMORY_FRAMES
 from fanfare.piece import Audio
 from fanfare.prepare import Prepared, prepare
 from fanfare.settings import Settings
@@ -112,6 +114,8 @@ def finishing(
     """
     batch = codes[None].to(bundle.codec.device)
     decoded = bundle.codec.decode(batch)[0]  # [C, N]
+    if codes.shape[1] > MEMORY_FRAMES:
+        give_back()  # what decoding needed, before levels need as much
     wav: Tensor | None = decoded
     if prepared.n_diffusion_steps:
         assert bundle.diffusion is not None

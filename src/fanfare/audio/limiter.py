@@ -15,20 +15,30 @@ PIECE_S = 30
 """How much is limited at once: what it takes are some copies in float64."""
 
 
-def limit(samples: Samples, sample_rate_hz: int, ceiling: float) -> Samples:
-    """Samples [C, N] with no |sample| above `ceiling`; untouched where none comes near it."""
+def limit(
+    samples: Samples, sample_rate_hz: int, ceiling: float, gain: float | None = None
+) -> Samples:
+    """Samples [C, N], times `gain`, with no |sample| above `ceiling`.
+
+    They are untouched where none comes near it.
+    """
     size = PIECE_S * sample_rate_hz
     if samples.shape[1] <= size:
-        return _limited(samples, sample_rate_hz, ceiling)
+        return _limited(_scaled(samples, gain), sample_rate_hz, ceiling)
     limiter = StreamLimiter(samples.shape[0], sample_rate_hz, ceiling)
     made, n_made = np.empty_like(samples), 0
     for start in range(0, samples.shape[1], size):
         is_last = start + size >= samples.shape[1]
-        part = limiter.push(samples[:, start : start + size], is_last=is_last)
+        part = _scaled(samples[:, start : start + size], gain)
+        part = limiter.push(part, is_last=is_last)
         made[:, n_made : n_made + part.shape[1]] = part
         n_made += part.shape[1]
     assert n_made == samples.shape[1], (n_made, samples.shape)
     return made
+
+
+def _scaled(samples: Samples, gain: float | None) -> Samples:
+    return samples if gain is None else (samples * gain).astype(np.float32, copy=False)
 
 
 def _limited(samples: Samples, sample_rate_hz: int, ceiling: float) -> Samples:

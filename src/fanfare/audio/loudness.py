@@ -42,11 +42,14 @@ CHUNK_S = 30
 WARM_UP_S = 0.5
 """The weighting filter's answer to a click has faded below 1e-50 by then."""
 
+RMS_BLOCK = 1 << 20
+"""Samples that are squared at once."""
+
 
 def normalize(samples: Samples, sample_rate_hz: int, strategy: NormalizationStrategy) -> Samples:
     """Samples [C, N] at the level that the strategy sets."""
     ceiling = ratio(CEILING_DBFS)
-    peak = float(np.abs(samples).max(initial=0.0))
+    peak = max(float(samples.max(initial=0.0)), -float(samples.min(initial=0.0)))
     if strategy == "clip":
         return samples.clip(-ceiling, ceiling)
     if peak < SILENCE_PEAK:
@@ -57,7 +60,7 @@ def normalize(samples: Samples, sample_rate_hz: int, strategy: NormalizationStra
         rms = _rms(samples.mean(axis=0))
         # Opposite channels cancel in the mean: what is left of it says nothing of the power.
         gain = ratio(TARGET_RMS_DBFS) / max(rms, 1e-3 * peak)
-        return limit((samples * gain).astype(np.float32), sample_rate_hz, 1.0)
+        return limit(samples, sample_rate_hz, 1.0, gain)
     return _to_loudness(samples, sample_rate_hz, peak, ceiling)
 
 
@@ -106,7 +109,8 @@ def _to_loudness(samples: Samples, rate_hz: int, peak: float, ceiling: float) ->
     most_db = CEILING_DBFS + MAX_LIMITING_DB - 20 * float(np.log10(peak))
     for _ in range(6):
         gain_db = min(gain_db, most_db)
-        made = limit((samples * ratio(gain_db)).astype(np.float32), rate_hz, ceiling)
+        made = samples[:, :0]  # lets go of the last attempt before the next is made
+        made = limit(samples, rate_hz, ceiling, ratio(gain_db))
         missing = target - loudness_lufs(made, rate_hz)
         if abs(missing) < LOUDNESS_TOLERANCE_LU or gain_db == most_db:
             break
@@ -183,7 +187,10 @@ def lufs_of_power(power: npt.NDArray[np.float64] | float) -> npt.NDArray[np.floa
 
 
 def _rms(samples: npt.NDArray[np.floating]) -> float:
-    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
+    parts = np.array_split(samples, max(1, samples.shape[-1] // RMS_BLOCK), axis=-1)
+    return float(
+        np.sqrt(sum(np.square(part, dtype=np.float64).sum() for part in parts) / samples.size)
+    )
 
 
 def ratio(level_db: float) -> float:

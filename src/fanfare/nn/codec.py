@@ -8,13 +8,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fanfare.nn.encodec import Encodec, Recurrent
+from fanfare.nn.encodec import Encodec, Recurrent, State
 from fanfare.nn.overlap import Overlap
 
 PART_FRAMES = 100
 """How much is decoded at once on a CPU, whose caches hold the layers of no more."""
-GPU_PART_FRAMES = 1500
-"""The same elsewhere, where it bounds memory."""
+MEMORY_FRAMES = 1500
+"""The same elsewhere, and of the recurrent layer, where it bounds memory."""
 
 
 class Codec(nn.Module):
@@ -101,15 +101,19 @@ class Codec(nn.Module):
         Convolutions run over parts that overlap as far as they hear.
         """
         B, _, T = codes.shape
-        n = PART_FRAMES if self.device.type == "cpu" else GPU_PART_FRAMES
+        n = PART_FRAMES if self.device.type == "cpu" else MEMORY_FRAMES
         first, recurrent, local = self.decoder_parts()
-        x = recurrent(first(self.latent(codes)))  # [BC, D, T]
+        x = first(self.latent(codes))  # [BC, D, T]
         overlap = Overlap(local, self.hop)
         wav = x.new_empty(x.shape[0], self.hop * T)
         n_made = 0
-        for start in range(0, T, n):
-            part = overlap.run(x[:, :, start : start + n], is_last=start + n >= T)[:, 0]
-            wav[:, n_made : n_made + part.shape[1]] = part
-            n_made += part.shape[1]
+        state: State | None = None
+        for start in range(0, T, MEMORY_FRAMES):
+            heard, state = recurrent.carry_on(x[:, :, start : start + MEMORY_FRAMES], state)
+            for i in range(0, heard.shape[2], n):
+                is_last = start + i + n >= T
+                part = overlap.run(heard[:, :, i : i + n], is_last=is_last)[:, 0]
+                wav[:, n_made : n_made + part.shape[1]] = part
+                n_made += part.shape[1]
         assert n_made == wav.shape[1], (n_made, wav.shape)
         return wav.reshape(B, self.channels, -1)
