@@ -8,9 +8,16 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from anyio import CapacityLimiter
 from fastapi import FastAPI
-from starlette.responses import RedirectResponse, Response
 
-from fanfare.server import downloads, models, operations, predictions, streams, uploads
+from fanfare.server import (
+    downloads,
+    models,
+    operations,
+    playground,
+    predictions,
+    streams,
+    uploads,
+)
 from fanfare.server.auth import Tokens
 from fanfare.server.config import ServeConfig
 from fanfare.server.envelope import Envelope
@@ -19,7 +26,7 @@ from fanfare.server.growing import Growing
 from fanfare.server.hints import Hints, marks_in
 from fanfare.server.limits import BodyLimit, Room
 from fanfare.server.metrics import Metrics
-from fanfare.server.problems import DOCUMENTED, add_handlers, not_found
+from fanfare.server.problems import DOCUMENTED, add_handlers
 from fanfare.server.service import Service, Supervisor
 from fanfare.server.store import Store
 from fanfare.server.versions import Catalogue
@@ -61,7 +68,7 @@ def create_app(
     # The stream's route stands before the file's: its path has the same shape.
     for routes in (predictions, streams, uploads, downloads, models, operations):
         app.include_router(routes.router)
-    app.add_api_route("/p/{prediction_id}", _web, include_in_schema=False)
+    playground.install(app, config)
     # The last one added is the outermost.
     app.add_middleware(
         BodyLimit,
@@ -113,10 +120,3 @@ def _running(
             await asyncio.gather(*running, return_exceptions=True)
 
     return lifespan
-
-
-async def _web(prediction_id: str) -> Response:
-    """Where `urls.web` leads until there is a page."""
-    if not prediction_id.isalnum():
-        raise not_found()
-    return RedirectResponse(f"/v1/predictions/{prediction_id}", 303)

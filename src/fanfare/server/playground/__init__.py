@@ -1,0 +1,15 @@
+"""The page at `/`, and what it asks for beyond the API of Replicate."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from fanfare.server.config import ServeConfig
+from fanfare.server.playground import pages
+
+
+def install(app: FastAPI, config: ServeConfig) -> None:
+    """Give an app the page and its routes."""
+    app.state.pages = pages.Pages(pages.FOLDER, config.base_url)
+    for routes in (pages,):
+        app.include_router(routes.router)
