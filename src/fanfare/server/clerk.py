@@ -203,7 +203,8 @@ class Clerk:
         if about.sound is not None:
             about.sound.close()
         self._line(part.id, about, Progress(part.n_steps, part.n_steps))
-        if not self._surely(lambda: self._store.succeed(part.id, file.id, {})):
+        metrics = {"audio_duration_s": round(news.audio.duration_s, 3)}
+        if not self._surely(lambda: self._store.succeed(part.id, file.id, metrics)):
             self._surely(lambda: self._files.delete(file.id, None))
         self.audio_s += news.audio.duration_s
         self._end(part.id)

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError
 from fanfare.server.records import StoreError
 
 FILE = "fanfare.db"
-HEAD = "first"
+HEAD = "stars"
 """The newest migration."""
 BUSY_TIMEOUT_S = 10
 """How long a transaction waits for another to end."""

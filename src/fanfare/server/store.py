@@ -26,6 +26,7 @@ from fanfare.server.records import (
     StoreError,
 )
 from fanfare.server.store_files import FileRows, unused
+from fanfare.server.store_history import HistoryRows
 from fanfare.server.store_jobs import JobRows
 from fanfare.server.tables import files, prediction_of, predictions, secrets
 
@@ -34,8 +35,8 @@ ROOM_BYTES = 4 * 2**20
 """Kept free on the disk: without it, nothing that has begun could be ended, nor deleted."""
 
 
-class Store(JobRows, FileRows):
-    """All of it; see `JobRows` for what workers do, `FileRows` and `DeliveryRows` for the rest."""
+class Store(JobRows, FileRows, HistoryRows):
+    """All of it; see `JobRows` for what workers do, `HistoryRows` for what the page does."""
 
     def create_prediction(self, new: NewPrediction) -> Prediction:
         """Put a prediction into the queue; QueueFullError when too many wait."""

@@ -172,10 +172,11 @@ class JobRows(DeliveryRows):
             return prediction_of(connection.execute(changed).mappings().one())
 
     def cancel_requested(self, ids: Iterable[str]) -> set[str]:
-        """Which of these have ended: nobody waits for them any more."""
+        """Which of these have ended, or are gone: nobody waits for them any more."""
+        asked = set(ids)
         with self.reading() as connection:
-            ended = predictions.c.id.in_(list(ids)) & ~UNFINISHED
-            return set(connection.execute(select(predictions.c.id).where(ended)).scalars())
+            wanted = predictions.c.id.in_(asked) & UNFINISHED
+            return asked - set(connection.execute(select(predictions.c.id).where(wanted)).scalars())
 
     def cancel_overdue(self) -> list[str]:
         """Cancel what should have been done by now; its ids."""

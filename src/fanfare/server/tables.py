@@ -115,6 +115,8 @@ deliveries = Table(
     sqlite_autoincrement=True,
 )
 
+stars = Table("stars", metadata, Column("prediction", String(26), primary_key=True))
+
 workers = Table(
     "workers",
     metadata,
