@@ -9,8 +9,8 @@ from fanfare.epic.palette import CHARACTERS, VOICES, Character
 from fanfare.epic.score import FRAME_RATE_HZ, Brief, Ensemble, Role
 
 MIN_FRAMES_PER_BEAT, MAX_FRAMES_PER_BEAT = 18, 50
-ROLES: tuple[Role, ...] = ("pad", "bass", "melody", "arp")
-_FILLED_FROM: dict[Role, int] = {"pad": 0, "bass": 1, "melody": 1, "arp": 1}
+ROLES: tuple[Role, ...] = ("pad", "bass", "melody", "arp", "counter")
+_FILLED_FROM: dict[Role, int] = {"pad": 0, "bass": 1, "melody": 1, "arp": 1, "counter": 9}
 """The intensity from which on a role is filled although no named instrument takes it."""
 
 
@@ -90,7 +90,7 @@ def _fill(
     named = {name for names in cast.values() for name in names}
     options = {
         "pad": character.pad, "bass": character.bass,
-        "melody": character.melody, "arp": character.arp,
+        "melody": character.melody, "arp": character.arp, "counter": (),
     }  # fmt: skip
     for role in ROLES:
         beats = role == "arp" and wanted.bpm is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+from fanfare.epic.attributes import SCALES
 from fanfare.epic.form import LONG_FRAMES, long_form_levels
 from fanfare.epic.palette import (
     CHARACTERS,
@@ -15,7 +16,6 @@ from fanfare.epic.palette import (
     MINOR_PROGRESSIONS,
     OSTINATI,
     RHYTHMS,
-    SCALES,
     VOICES,
     Degree,
 )
@@ -270,7 +270,7 @@ class _Writer:
         names: Sequence[str],
     ) -> int:
         """One bar of melody from scale degree `degree`; returns the degree it ends on."""
-        scale, beats = SCALES[self.brief.mode], 0.0
+        scale, beats = SCALES[self.brief.tones], 0.0
         start = self.at(bar_index, 0)
         if start >= self.last_start:
             rhythm = (sum(rhythm),)

@@ -37,10 +37,6 @@ MAJOR_PROGRESSIONS: tuple[tuple[Degree, ...], ...] = (
     ((0, "maj"), (5, "maj"), (0, "maj"), (7, "maj")),
 )
 CADENCES: dict[str, Degree] = {"minor": (0, "min"), "major": (0, "maj")}
-SCALES: dict[str, tuple[int, ...]] = {
-    "minor": (0, 2, 3, 5, 7, 8, 10),
-    "major": (0, 2, 4, 5, 7, 9, 11),
-}
 
 
 @dataclass(frozen=True)
@@ -161,6 +157,14 @@ VOICES: dict[str, Voice] = {
     "clarinet": Voice(71, 52, 88, ("melody", "arp"), 0.9),
     "flute": Voice(73, 60, 94, ("melody", "arp"), 1.0),
     "pad": Voice(89, 36, 84, ("pad", "bass"), 0.9),
+    "viola": Voice(41, 48, 86, ("melody", "counter", "arp")),
+    "tuba": Voice(58, 28, 58, ("bass", "melody"), 1.0),
+    "english_horn": Voice(69, 52, 81, ("melody", "counter"), 0.9),
+    "bassoon": Voice(70, 34, 72, ("melody", "counter", "bass", "arp"), 0.9),
+    "piccolo": Voice(72, 74, 106, ("melody", "arp"), 0.75),
+    "marimba": Voice(12, 45, 96, ("arp", "melody"), 1.0, True),
+    "voices": Voice(53, 48, 84, ("melody", "pad"), 0.9),
+    "synth_bass": Voice(38, 28, 60, ("bass", "arp"), 0.85, True),
 }
 
 DRUM_KIT = 48
@@ -173,6 +177,13 @@ STROKES: dict[str, tuple[int, int, int]] = {
     "snare": (128, DRUM_KIT, 38),
     "cymbals": (128, DRUM_KIT, 49),
     "boom": (128, DRUM_KIT, 36),
+    "taiko_ensemble": (0, 116, 38),
+    "taiko_rim": (128, DRUM_KIT, 37),
+    "toms": (0, 117, 45),
+    "tam_tam": (128, DRUM_KIT, 52),
+    "cymbal_swell": (0, 119, 60),
+    "shaker": (128, DRUM_KIT, 82),
+    "anvil": (0, 113, 62),
 }
 """Stroke → bank, program and key; timpani strokes are tuned to the chord's root instead."""
 
