@@ -85,9 +85,9 @@ class FakeWorker:
     def run(self) -> None:
         while not self.stop.is_set():
             self.woken.clear()
-            claimed = self.store.claim("fake", 8)
+            claimed = self.store.claim("fake", 8, 2)
             for prediction in claimed:
-                if self.store.begin(prediction.id):
+                if self.store.begin(prediction.id, by="fake"):
                     self.tell(prediction)
                     threading.Thread(target=self.play, args=(prediction,)).start()
             if not claimed:
@@ -100,23 +100,23 @@ class FakeWorker:
     def play(self, prediction: Prediction) -> None:
         id_ = prediction.id
         prompt = str(prediction.input.get("prompt", ""))
-        self.store.add_logs(id_, f"Using seed: {prediction.seed}\n")
+        self.store.add_logs(id_, f"Using seed: {prediction.seed}\n", by="fake")
         sound = tone(prediction.input.get("duration", 8) / 4, 200 + (prediction.seed or 0) % 500)
         if prompt.startswith("slow"):
             self._play_slowly(id_, sound)
-        self.store.add_logs(id_, "100%|██████████| 400/400 [00:01<00:00]\n", (400, 400))
+        self.store.add_logs(id_, "100%|██████████| 400/400 [00:01<00:00]\n", (400, 400), by="fake")
         if prompt.startswith("fail"):
-            self.store.fail(id_, "the strings broke")
+            self.store.fail(id_, "the strings broke", by="fake")
         else:
             meant = Meant(prediction.owner, "music.wav", "audio/wav", "output", id_)
             file = self.files.save([sound], meant, cap_bytes=2**30)
-            if not self.store.succeed(id_, file.id, {"real_time_factor": 8.0}):
+            if not self.store.succeed(id_, file.id, {"real_time_factor": 8.0}, by="fake"):
                 self.files.delete(file.id, None)
         self.growing.remove(id_)
         self.tell(prediction)
 
     def _play_slowly(self, id_: str, sound: bytes) -> None:
-        self.store.add_logs(id_, " 45%|████▌     | 180/400 [00:01<00:01]\n", (180, 400))
+        self.store.add_logs(id_, " 45%|████▌     | 180/400 [00:01<00:01]\n", (180, 400), by="fake")
         path = self.growing.path(id_, "wav")
         half = len(sound) // 2
         while not self.let_go.wait(0.02) and not self.stop.is_set():

@@ -31,10 +31,10 @@ with opened(Path(sys.argv[1])) as store:
     while True:
         id = store.create_prediction(asked(webhook="http://a.example/", max_waiting=10**6)).id
         print("created", id, flush=True)
-        store.claim("worker", 1)
-        store.begin(id)
-        store.add_logs(id, "x" * 5000)
-        store.succeed(id, "o" * 26, {})
+        store.claim("worker", 1, 2)
+        store.begin(id, by="worker")
+        store.add_logs(id, "x" * 5000, by="worker")
+        store.succeed(id, "o" * 26, {}, by="worker")
         print("done", id, flush=True)
 """
 

@@ -101,8 +101,8 @@ def test_a_full_queue_says_how_many_wait(store: Store) -> None:
     with pytest.raises(QueueFullError) as caught:
         store.create_prediction(asked(max_waiting=2))
     assert caught.value.n_waiting == 2
-    taken = store.claim("worker", 1)[0]
-    assert store.begin(taken.id)
+    taken = store.claim("worker", 1, 2)[0]
+    assert store.begin(taken.id, by="worker")
     store.create_prediction(asked(max_waiting=2))  # what runs doesn't wait
 
 
@@ -125,10 +125,10 @@ def test_what_is_kept_long_enough_goes(store: Store, clocks: Clocks) -> None:
     done = store.create_prediction(asked(input={"prompt": "secret", "input_audio": "u" * 26}))
     add_file(store, "o" * 26, purpose="output", prediction=done.id)
     add_file(store, "u" * 26)
-    store.claim("worker", 1)
-    store.begin(done.id)
-    store.add_logs(done.id, "secret")
-    store.succeed(done.id, "o" * 26, {})
+    store.claim("worker", 1, 2)
+    store.begin(done.id, by="worker")
+    store.add_logs(done.id, "secret", by="worker")
+    store.succeed(done.id, "o" * 26, {}, by="worker")
     clocks.pass_(1.9 * 3600)
     assert store.expire(2.0) == []
     assert store.expire(None) == []
@@ -173,9 +173,9 @@ def test_files_are_their_owners(store: Store) -> None:
 def test_a_prediction_loses_an_output_that_is_deleted(store: Store) -> None:
     made = store.create_prediction(asked())
     add_file(store, "o" * 26, purpose="output", prediction=made.id)
-    store.claim("worker", 1)
-    store.begin(made.id)
-    store.succeed(made.id, "o" * 26, {})
+    store.claim("worker", 1, 2)
+    store.begin(made.id, by="worker")
+    store.succeed(made.id, "o" * 26, {}, by="worker")
     assert store.delete_file("o" * 26, "me")
     left = store.prediction(made.id, "me")
     assert left is not None

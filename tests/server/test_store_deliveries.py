@@ -27,8 +27,8 @@ def store(tmp_path: Path, clocks: Clocks) -> Iterator[Store]:
 def begun(store: Store, *events: str) -> str:
     changes = {"webhook_events": events} if events else {}
     id = store.create_prediction(asked(webhook=URL, **changes)).id
-    store.claim("worker", 1)
-    store.begin(id)
+    store.claim("worker", 1, 2)
+    store.begin(id, by="worker")
     return id
 
 
@@ -43,7 +43,7 @@ def due(store: Store) -> list[tuple[str, str]]:
 
 def test_events_come_in_order_as_they_were(store: Store) -> None:
     id = begun(store)
-    store.succeed(id, "o" * 26, {})
+    store.succeed(id, "o" * 26, {}, by="worker")
     first = store.due_deliveries()
     assert [(each.event, each.url, each.tries) for each in first] == [("start", URL, 0)]
     start = first[0].prediction
@@ -74,8 +74,8 @@ def test_events_come_in_order_as_they_were(store: Store) -> None:
 )
 def test_filters(store: Store, events: tuple[str, ...], told: list[str]) -> None:
     id = begun(store, *events)
-    store.add_logs(id, "x")
-    store.succeed(id, "o" * 26, {})
+    store.add_logs(id, "x", by="worker")
+    store.succeed(id, "o" * 26, {}, by="worker")
     assert [due(store)[0][0] for _ in told] == told
     assert due(store) == []
 
@@ -92,10 +92,10 @@ def test_every_end_is_told(store: Store, clocks: Clocks) -> None:
         events = {"webhook": URL, "webhook_events": ("completed",)}
         id = store.create_prediction(asked(**events, cancel_after_s=5)).id
         if end != "cancel while waiting":
-            store.claim("worker", 1)
-            store.begin(id)
+            store.claim("worker", 1, 2)
+            store.begin(id, by="worker")
         if end == "fail":
-            store.fail(id, "no")
+            store.fail(id, "no", by="worker")
         elif end == "deadline":
             store.cancel_overdue()
             clocks.pass_(6)
@@ -117,11 +117,11 @@ def test_every_end_is_told(store: Store, clocks: Clocks) -> None:
 def test_a_second_try_is_no_second_start(store: Store) -> None:
     id = begun(store, "start")
     store.release_claims("worker", 2)
-    store.claim("worker", 1)
-    store.begin(id)
-    store.hand_back([id])
-    store.claim("worker", 1)
-    store.begin(id)
+    store.claim("worker", 1, 2)
+    store.begin(id, by="worker")
+    store.hand_back([id], by="worker")
+    store.claim("worker", 1, 2)
+    store.begin(id, by="worker")
     assert store.n_deliveries() == 1
 
 
@@ -129,18 +129,18 @@ def test_logs_come_twice_a_second_at_most(store: Store, clocks: Clocks) -> None:
     id = begun(store, "logs", "completed")
     n_told = 0
     for _ in range(40):
-        store.add_logs(id, "x")
+        store.add_logs(id, "x", by="worker")
         clocks.pass_(0.1)
         n_told += len(due(store))
     assert 6 <= n_told <= 8
-    store.add_logs(id, "x")
-    store.succeed(id, "o" * 26, {})
+    store.add_logs(id, "x", by="worker")
+    store.succeed(id, "o" * 26, {}, by="worker")
     assert due(store) == [("completed", "succeeded")]
 
 
 def test_a_retry_waits_whatever_the_clock_says(store: Store, clocks: Clocks) -> None:
     id = begun(store, "completed")
-    store.fail(id, "no")
+    store.fail(id, "no", by="worker")
     message = store.due_deliveries()[0]
     store.retry_delivery(message.id, 60)
     assert store.due_deliveries() == []
@@ -154,7 +154,7 @@ def test_a_retry_waits_whatever_the_clock_says(store: Store, clocks: Clocks) -> 
 
 def test_retries_go_on_after_a_restart(tmp_path: Path, clocks: Clocks) -> None:
     with opened(tmp_path, clocks) as store:
-        store.fail(begun(store, "completed"), "no")
+        store.fail(begun(store, "completed"), "no", by="worker")
         message = store.due_deliveries()[0]
         store.retry_delivery(message.id, 60)
     clocks.pass_(30)
@@ -165,8 +165,8 @@ def test_retries_go_on_after_a_restart(tmp_path: Path, clocks: Clocks) -> None:
 
 
 def test_one_receiver_that_is_away_holds_up_nobody_else(store: Store) -> None:
-    store.fail(begun(store, "completed"), "no")
+    store.fail(begun(store, "completed"), "no", by="worker")
     store.retry_delivery(store.due_deliveries()[0].id, 60)
     second = begun(store, "completed")
-    store.fail(second, "no")
+    store.fail(second, "no", by="worker")
     assert [each.prediction.id for each in store.due_deliveries()] == [second]

@@ -72,8 +72,8 @@ def test_places_in_the_queue(store: Store) -> None:
         mine: Standing(False, 1),
         last: Standing(False, 2),
     }
-    store.claim("worker", 1)
-    store.begin(others)
+    store.claim("worker", 1, 2)
+    store.begin(others, by="worker")
     store.star(last, "me", is_starred=True)
     assert store.standings([last, others]) == {
         last: Standing(True, 1),
@@ -84,20 +84,20 @@ def test_places_in_the_queue(store: Store) -> None:
 
 def test_what_is_deleted_is_gone_and_stopped(store: Store) -> None:
     made = store.create_prediction(asked(webhook="http://a.example/"))
-    store.claim("worker", 1)
-    store.begin(made.id)
+    store.claim("worker", 1, 2)
+    store.begin(made.id, by="worker")
     store.star(made.id, "me", is_starred=True)
     new = NewFile("f" * 26, "me", "a.wav", "audio/wav", 1, "", "", "output", made.id)
     store.create_file(new)
     assert store.delete_prediction(made.id, "other") is None
-    assert store.cancel_requested([made.id]) == set()
+    assert store.cancel_requested([made.id], by="worker") == set()
     assert store.delete_prediction(made.id, "me") == [new.id]
     assert store.delete_prediction(made.id, "me") is None
-    assert store.cancel_requested([made.id]) == {made.id}
+    assert store.cancel_requested([made.id], by="worker") == {made.id}
     assert store.due_deliveries() == []
     assert store.n_deliveries() == 0
-    assert not store.begin(made.id)
-    assert not store.succeed(made.id, new.id, {})
+    assert not store.begin(made.id, by="worker")
+    assert not store.succeed(made.id, new.id, {}, by="worker")
     assert store.file(new.id, None) is None
     assert store.standings([made.id]) == {made.id: Standing(False, None)}
 

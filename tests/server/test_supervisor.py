@@ -72,11 +72,11 @@ def test_hints_go_both_ways_and_tokens_don_t(tmp_path: Path) -> None:
 def test_what_a_dead_worker_had_goes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with opened(tmp_path) as store:
         earlier = store.create_prediction(asked())
-        store.claim("worker-of-an-earlier-server", 1)
+        store.claim("worker-of-an-earlier-server", 1, 2)
     monkeypatch.setattr(module, "new_id", lambda: "the-worker-x")
     with supervised(tmp_path, PLAYS) as (supervisor, store):
         until(lambda: supervisor.state() == "busy")
-        assert [one.id for one in store.claim("worker-the-worker-x", 1)] == [earlier.id]
+        assert [one.id for one in store.claim("worker-the-worker-x", 1, 2)] == [earlier.id]
         assert supervisor.pid is not None
         changed: list[str] = []
         supervisor.listen(changed.append)

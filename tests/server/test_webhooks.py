@@ -52,9 +52,9 @@ def failed(store: Store, url: str, *events: str) -> str:
     """The id of a prediction that has run and failed."""
     changes = {"webhook_events": events} if events else {}
     id = store.create_prediction(asked(webhook=url, **changes)).id
-    store.claim("worker", 1)
-    store.begin(id)
-    store.fail(id, "no")
+    store.claim("worker", 1, 2)
+    store.begin(id, by="worker")
+    store.fail(id, "no", by="worker")
     return id
 
 

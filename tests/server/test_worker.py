@@ -19,6 +19,7 @@ from fanfare.errors import OutputError
 from fanfare.model import Model
 from fanfare.predict import Progress
 from fanfare.server import clerk as clerk_module
+from fanfare.server import intake as intake_module
 from fanfare.server import worker as worker_module
 from fanfare.server.clerk import bar
 from fanfare.server.config import ServeConfig
@@ -257,11 +258,11 @@ def test_a_store_that_is_locked_for_a_while_costs_nothing(
     calls = {"n": 0}
     succeed = stage.store.succeed
 
-    def fails_twice(*args: Any) -> bool:
+    def fails_twice(*args: Any, **more: Any) -> bool:
         calls["n"] += 1
         if calls["n"] <= 2:
             raise StoreError("database is locked")
-        return succeed(*args)
+        return succeed(*args, **more)
 
     monkeypatch.setattr(stage.store, "succeed", fails_twice)
     monkeypatch.setattr(clerk_module, "RETRY_S", 0.01)
@@ -269,6 +270,41 @@ def test_a_store_that_is_locked_for_a_while_costs_nothing(
     with stage.working():
         assert stage.ended(id).status == "succeeded"
     assert calls["n"] == 3
+
+
+def test_a_store_that_is_locked_while_it_is_prepared_leaves_nothing_behind(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, recording: Path
+) -> None:
+    set_seed, calls = stage.store.set_seed, []
+
+    def fails_twice(*args: Any, **more: Any) -> None:
+        calls.append(args)
+        if len(calls) <= 2:
+            raise StoreError("database is locked")
+        set_seed(*args, **more)
+
+    monkeypatch.setattr(stage.store, "set_seed", fails_twice)
+    monkeypatch.setattr(intake_module, "POLL_S", 0.01)
+    meant = Meant(owner="me", name="x.wav")
+    file = stage.files.save([recording.read_bytes()], meant, cap_bytes=2**30)
+    id = stage.ask(None, input_audio=file.id, continuation=True)
+    with stage.working():
+        assert stage.ended(id).status == "succeeded"
+    assert len(calls) == 3
+
+
+def test_one_that_was_thought_dead_leaves_its_heir_alone(stage: Stage) -> None:
+    id = stage.ask(duration=60)
+    growing = Growing(stage.config.home)
+    growing.want(id)
+    with stage.working("first", grace_s=60.0):
+        stage.until(id, lambda now: now.progress[0] > 0)
+        stage.store.release_claims("first", 2)
+        assert [each.id for each in stage.store.claim("heir", 1, 2)] == [id]
+        assert stage.store.begin(id, by="heir")
+        before = stage.now(id)
+    assert stage.now(id) == before
+    assert growing.all() == {id}
 
 
 @pytest.mark.parametrize("error", [StorageFullError(), OutputError("broken"), OSError("broken")])

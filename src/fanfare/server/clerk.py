@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from fanfare.predict import Progress
@@ -77,6 +78,7 @@ class Clerk:
 
     def __init__(
         self,
+        worker: str,
         config: ServeConfig,
         store: Store,
         files: Files,
@@ -84,7 +86,7 @@ class Clerk:
         changed: Callable[[str], None],
     ) -> None:
         """`changed` is called with the id of each prediction that has changed."""
-        self._config, self._store, self._files = config, store, files
+        self._worker, self._config, self._store, self._files = worker, config, store, files
         self._jobs, self._changed = jobs, changed
         self._growing = Growing(config.home)
         self._news: queue.SimpleQueue[News | None] = queue.SimpleQueue()
@@ -138,7 +140,7 @@ class Clerk:
         part = news.part
         job = self._jobs.get(part.id)
         assert job is not None, part.id
-        if not self._surely(lambda: self._store.begin(part.id)):
+        if not self._surely(lambda: self._store.begin(part.id, by=self._worker)):
             part.cancelled.set()  # comes back as stopped
             return
         now = time.monotonic()
@@ -147,7 +149,8 @@ class Clerk:
         lines = [f"Using seed: {part.inputs.seed}", f"Weights: {shown_name(part.weights)}"]
         lines += [f"Note: {notice}" for notice in news.notices]
         text = "".join(f"{line}\n" for line in lines) + bar(Progress(0, part.n_steps), 0.0)
-        self._surely(lambda: self._store.add_logs(part.id, text, (0, part.n_steps)))
+        steps = (0, part.n_steps)
+        self._surely(lambda: self._store.add_logs(part.id, text, steps, by=self._worker))
         self._changed(part.id)
 
     def _hear(self, news: Heard) -> None:
@@ -178,7 +181,7 @@ class Clerk:
     def _line(self, id: str, about: _Log, progress: Progress) -> None:
         line = bar(progress, time.monotonic() - about.began_s)
         steps = (progress.step, progress.n_steps)
-        self._surely(lambda: self._store.add_logs(id, line, steps))
+        self._surely(lambda: self._store.add_logs(id, line, steps, by=self._worker))
         self._changed(id)
 
     def _finish(self, news: Played) -> None:
@@ -204,7 +207,8 @@ class Clerk:
             about.sound.close()
         self._line(part.id, about, Progress(part.n_steps, part.n_steps))
         metrics = {"audio_duration_s": round(news.audio.duration_s, 3)}
-        if not self._surely(lambda: self._store.succeed(part.id, file.id, metrics)):
+        succeed = partial(self._store.succeed, part.id, file.id, metrics, by=self._worker)
+        if not self._surely(succeed):
             self._surely(lambda: self._files.delete(file.id, None))
         self.audio_s += news.audio.duration_s
         self._end(part.id)
@@ -215,13 +219,13 @@ class Clerk:
             limit_s = self._config.prediction_timeout_s
             self._fail(news.part.id, f"It took longer than the {limit_s} s that are allowed.")
             return
-        self._surely(lambda: self._store.canceled(news.part.id))
+        self._surely(lambda: self._store.canceled(news.part.id, by=self._worker))
         self._end(news.part.id)
 
     def _fail(self, id: str, reason: str) -> None:
         # `begin` sets when it started, without which clients take it for one that never ran.
-        self._surely(lambda: self._store.begin(id))
-        self._surely(lambda: self._store.fail(id, reason))
+        self._surely(lambda: self._store.begin(id, by=self._worker))
+        self._surely(lambda: self._store.fail(id, reason, by=self._worker))
         self._end(id)
 
     def _fail_after(self, news: News) -> None:
@@ -232,11 +236,13 @@ class Clerk:
             self._fail(part.id, "Something went wrong inside the server; its log says what.")
 
     def _end(self, id: str) -> None:
-        """Nothing more comes of it."""
+        """Nothing more comes of it here."""
         about = self._logs.pop(id, None)
         if about is not None and about.sound is not None:
             about.sound.close()
-        self._growing.remove(id)
+        now = self._surely(lambda: self._store.prediction(id, None))
+        if now is None or now.is_final:  # else it is another's, who goes on with its sound
+            self._growing.remove(id)
         self._jobs.done(id)
         self._changed(id)
 

@@ -149,7 +149,7 @@ class Intake:
         n_free = self._max_jobs - len(self._jobs)
         if n_free <= 0 or self._is_closed:
             return
-        for prediction in self._store.claim(self._worker, n_free):
+        for prediction in self._store.claim(self._worker, n_free, self._config.max_tries):
             job = Job(prediction)
             self._jobs.add(job)
             self._fetchers.submit(self._prepare, job)
@@ -159,7 +159,8 @@ class Intake:
         jobs = [job for job in self._jobs.all() if job.part is not None]
         if not jobs:
             return
-        ended = self._store.cancel_requested([job.prediction.id for job in jobs])
+        ids = [job.prediction.id for job in jobs]
+        ended = self._store.cancel_requested(ids, by=self._worker)
         wanted = self._growing.wanted()
         for job in jobs:
             assert job.part is not None
@@ -175,17 +176,30 @@ class Intake:
         """Make a part of a prediction; whatever is wrong with it ends it alone."""
         prediction = job.prediction
         try:
-            job.part = part = self._part(job)
+            job.part = part = self._surely(job)
             self._arrived(part)
         except InputError as error:
             self._refused(prediction, f"{error.field}: {error.hint}")
-        except StoreError:
-            raise
+        except _ClosedError:
+            return  # it is handed back
         except FanfareError as error:
             self._refused(prediction, f"input_audio: {error}")
         except Exception:
             log.exception("prediction %s can't be prepared", prediction.id)
             self._refused(prediction, "Something went wrong inside the server; its log says what.")
+
+    def _surely(self, job: Job) -> Part:
+        """`_part`, again and again until the store lets us; nobody else would look after it."""
+        while True:
+            try:
+                return self._part(job)
+            except StoreError as error:
+                log.warning("the store can't be used, trying again: %s", error)
+                if job.source is not None:
+                    job.source.close()
+            if self._is_closed:
+                raise _ClosedError
+            time.sleep(POLL_S)
 
     def _part(self, job: Job) -> Part:
         """What is to be played, the seed fixed for good."""
@@ -199,7 +213,7 @@ class Intake:
             is_open = inputs.seed is None or inputs.seed < 0
             seed = secrets.randbelow(MAX_SEED + 1) if is_open else inputs.seed
             assert seed is not None
-            self._store.set_seed(prediction.id, seed)
+            self._store.set_seed(prediction.id, seed, by=self._worker)
             job.prediction = replace(prediction, seed=seed)
         fixed = inputs.model_copy(update={"seed": seed})
         return Part(prediction.id, prediction.weights, fixed)
@@ -232,6 +246,10 @@ class Intake:
             file.close()
             raise
         return _named(file, "recording")
+
+
+class _ClosedError(Exception):
+    """The worker ends; what isn't prepared is another's."""
 
 
 def _named(file: Any, name: str) -> IO[bytes]:

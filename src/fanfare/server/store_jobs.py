@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from fanfare.server.tables import files, prediction_of, predictions, workers
 
 MAX_LOGS = 64 * 1024
 """Characters of a prediction's logs; what comes later is dropped."""
+
+INNOCENT, AMONG_OTHERS, ALONE = range(3)
+"""How a prediction is to be tried: with all that come, with those lost like it, or alone."""
 
 UNFINISHED = predictions.c.status.in_((WAITING, RUNNING))
 
@@ -35,11 +39,12 @@ class JobRows(DeliveryRows):
         self._beats = Steady(steady_clock)
         self._deadlines = Steady(steady_clock)
 
-    def claim(self, worker: str, limit: int) -> list[Prediction]:
+    def claim(self, worker: str, limit: int, max_tries: int) -> list[Prediction]:
         """Take up to `limit` waiting predictions, oldest first; each counts a try.
 
-        One that was running when a worker died is taken alone, so that it can't take others
-        along a second time: [] until this worker has no other, and [] while it has such a one.
+        Those that a worker died with may kill the next one too: they are tried again among
+        themselves, and what has been tried `max_tries` times is taken alone. [] while this worker
+        has others that can't be played along with the oldest.
         """
         with self.writing() as connection:
             held = select(predictions.c.tries).where(UNFINISHED, _claimed_by(worker))
@@ -48,7 +53,8 @@ class JobRows(DeliveryRows):
                 predictions.c.status == WAITING, predictions.c.claimed_by.is_(None)
             )
             waiting = connection.execute(waits.order_by(predictions.c.seq).limit(limit)).all()
-            taken = _batch([(row.seq, row.tries) for row in waiting], list(tries))
+            held_tries = [n - 1 for n in tries]  # as they were before they were claimed
+            taken = _batch([(row.seq, row.tries) for row in waiting], held_tries, max_tries)
             if not taken:
                 return []
             values = {"claimed_by": worker, "tries": predictions.c.tries + 1}
@@ -65,7 +71,7 @@ class JobRows(DeliveryRows):
     def release_claims(self, worker: str | None, max_tries: int) -> list[str]:
         """Put back what a dead worker had claimed (None = any worker); the ids of all of them.
 
-        What was begun `max_tries` times fails, and says why.
+        What was begun `max_tries` times, the last time alone, fails, and says why.
         """
         with self.writing() as connection:
             dead = delete(workers)
@@ -90,18 +96,21 @@ class JobRows(DeliveryRows):
                 connection.execute(delete(workers).where(workers.c.name == name))
             return released
 
-    def hand_back(self, ids: Iterable[str]) -> None:
+    def hand_back(self, ids: Iterable[str], *, by: str) -> None:
         """Put predictions back that a worker won't finish, by no fault of theirs: no try counts."""
         with self.writing() as connection:
             for id in ids:
-                row = _unfinished(connection, id)
-                if row is not None and row["claimed_by"] is not None:
+                row = _held(connection, id, by)
+                if row is not None:
                     _put_back(connection, row, tries=max(0, row["tries"] - 1))
 
-    def begin(self, id: str) -> bool:
+    # A worker says what comes of its work. It is heard only while the prediction is its own: one
+    # that was thought dead must not write over what its successor does.
+
+    def begin(self, id: str, *, by: str) -> bool:
         """It runs now; False when it has ended meanwhile, by being cancelled."""
         with self.writing() as connection:
-            row = _unfinished(connection, id)
+            row = _held(connection, id, by)
             if row is None:
                 return False
             if row["status"] == WAITING:
@@ -111,48 +120,50 @@ class JobRows(DeliveryRows):
                     self._announce(connection, row, ["start"])
             return True
 
-    def add_logs(self, id: str, text: str, progress: tuple[int, int] | None = None) -> None:
+    def add_logs(
+        self, id: str, text: str, progress: tuple[int, int] | None = None, *, by: str
+    ) -> None:
         """Add to its logs, and say how far it is, in one transaction."""
         with self.writing() as connection:
-            row = _unfinished(connection, id)
+            row = _held(connection, id, by)
             if row is None:
                 return
             _change(connection, id, logs=(row["logs"] + text)[:MAX_LOGS], **_steps(progress))
             self._announce(connection, row, ["logs"])
 
-    def set_progress(self, id: str, step: int, n_steps: int) -> None:
+    def set_progress(self, id: str, step: int, n_steps: int, *, by: str) -> None:
         """How far it is."""
         with self.writing() as connection:
-            if _unfinished(connection, id) is not None:
+            if _held(connection, id, by) is not None:
                 _change(connection, id, **_steps((step, n_steps)))
 
-    def set_seed(self, id: str, seed: int) -> None:
+    def set_seed(self, id: str, seed: int, *, by: str) -> None:
         """What it is made with; kept before it runs, so that a second try makes the same."""
         with self.writing() as connection:
-            if _unfinished(connection, id) is not None:
+            if _held(connection, id, by) is not None:
                 _change(connection, id, seed=seed)
 
-    def succeed(self, id: str, output_file: str, metrics: dict[str, Any]) -> bool:
-        """It is made; False when it had ended before, and this is for nothing.
+    def succeed(self, id: str, output_file: str, metrics: dict[str, Any], *, by: str) -> bool:
+        """It is made; False when it had ended before, or is another's: this is for nothing.
 
         Saying the same twice is no harm: whoever doesn't
         know whether the first was heard says it again.
         """
         with self.writing() as connection:
-            row = _unfinished(connection, id)
+            row = _held(connection, id, by)
             if row is None:
                 same = (predictions.c.id == id) & (predictions.c.output_file == output_file)
                 return connection.execute(select(predictions.c.seq).where(same)).first() is not None
             self._finish(connection, row, "succeeded", output_file=output_file, metrics=metrics)
             return True
 
-    def fail(self, id: str, error: str) -> bool:
+    def fail(self, id: str, error: str, *, by: str) -> bool:
         """It can't be made, and this is why; False when it had ended before."""
-        return self._end(id, "failed", error=error)
+        return self._end(id, "failed", by=by, error=error)
 
-    def canceled(self, id: str) -> bool:
+    def canceled(self, id: str, *, by: str) -> bool:
         """It isn't wanted any more; False when it had ended before."""
-        return self._end(id, "canceled")
+        return self._end(id, "canceled", by=by)
 
     def request_cancel(self, id: str, owner: str | None) -> Prediction | None:
         """Cancel it, at once and for good, and return what it is now; None = there is none.
@@ -171,11 +182,11 @@ class JobRows(DeliveryRows):
             changed = select(predictions).where(predictions.c.id == id)
             return prediction_of(connection.execute(changed).mappings().one())
 
-    def cancel_requested(self, ids: Iterable[str]) -> set[str]:
-        """Which of these have ended, or are gone: nobody waits for them any more."""
+    def cancel_requested(self, ids: Iterable[str], *, by: str) -> set[str]:
+        """Which of these nobody wants of this worker any more: ended, gone, or another's."""
         asked = set(ids)
         with self.reading() as connection:
-            wanted = predictions.c.id.in_(asked) & UNFINISHED
+            wanted = predictions.c.id.in_(asked) & UNFINISHED & _claimed_by(by)
             return asked - set(connection.execute(select(predictions.c.id).where(wanted)).scalars())
 
     def cancel_overdue(self) -> list[str]:
@@ -188,7 +199,9 @@ class JobRows(DeliveryRows):
         self._deadlines.keep_only(row.id for row in rows)
         for row in rows:
             left_s = (row.deadline - now).total_seconds()
-            if self._deadlines.is_due(row.id, row.deadline, left_s) and self.canceled(row.id):
+            if self._deadlines.is_due(row.id, row.deadline, left_s) and self._end(
+                row.id, "canceled"
+            ):
                 overdue.append(row.id)
         return overdue
 
@@ -198,7 +211,9 @@ class JobRows(DeliveryRows):
         query = select(predictions).where(UNFINISHED, claimed).order_by(predictions.c.seq)
         rows = connection.execute(query).mappings().all()
         for row in rows:
-            if row["tries"] >= max_tries:
+            # In company it may be another's fault; on the try after that it was alone anyway.
+            is_blamed = len(rows) == 1 or row["tries"] > max_tries
+            if row["tries"] >= max_tries and is_blamed:
                 times = "once" if row["tries"] == 1 else f"{row['tries']} times"
                 error = f"The worker stopped while making this ({times}); it isn't tried again."
                 self._finish(connection, row, "failed", error=error)
@@ -206,9 +221,9 @@ class JobRows(DeliveryRows):
                 _put_back(connection, row, tries=row["tries"])
         return [row["id"] for row in rows]
 
-    def _end(self, id: str, status: str, **values: Any) -> bool:
+    def _end(self, id: str, status: str, by: str | None = None, **values: Any) -> bool:
         with self.writing() as connection:
-            row = _unfinished(connection, id)
+            row = _unfinished(connection, id) if by is None else _held(connection, id, by)
             if row is None:
                 return False
             self._finish(connection, row, status, **values)
@@ -238,18 +253,23 @@ class JobRows(DeliveryRows):
         self._announce(connection, row, ending)
 
 
-def _batch(waiting: list[tuple[int, int]], held_tries: list[int]) -> list[int]:
-    """Which of the waiting (place, tries) a worker may take that holds others already."""
-    if not waiting or any(tries > 1 for tries in held_tries):
+def _batch(waiting: list[tuple[int, int]], held_tries: list[int], max_tries: int) -> list[int]:
+    """Which of the waiting (place, tries) a worker may take that holds others already.
+
+    Tries are those before the claim.
+    """
+    if not waiting:
         return []
-    if waiting[0][1] > 0:
+    kind = _suspicion(max(held_tries, default=waiting[0][1]), max_tries)
+    if kind == ALONE:
         return [] if held_tries else [waiting[0][0]]
-    fresh: list[int] = []
-    for seq, tries in waiting:
-        if tries > 0:
-            break
-        fresh.append(seq)
-    return fresh
+    alike = takewhile(lambda one: _suspicion(one[1], max_tries) == kind, waiting)
+    return [seq for seq, _ in alike]
+
+
+def _suspicion(tries: int, max_tries: int) -> int:
+    """Of what was tried so often and never ended: may it be what kills workers?"""
+    return INNOCENT if tries == 0 else ALONE if tries >= max_tries else AMONG_OTHERS
 
 
 def _claimed_by(worker: str | None) -> ColumnElement[bool]:
@@ -266,6 +286,11 @@ def _beat(connection: Connection, worker: str) -> None:
 def _unfinished(connection: Connection, id: str) -> RowMapping | None:
     query = select(predictions).where(predictions.c.id == id, UNFINISHED)
     return connection.execute(query).mappings().first()
+
+
+def _held(connection: Connection, id: str, worker: str) -> RowMapping | None:
+    row = _unfinished(connection, id)
+    return row if row is not None and row["claimed_by"] == worker else None
 
 
 def _change(connection: Connection, id: str, **values: Any) -> None:

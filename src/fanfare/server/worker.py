@@ -89,7 +89,7 @@ class Worker:
             load_model or self._load,
             budget_bytes=config.memory_budget_bytes,
         )
-        self._clerk = Clerk(config, store, files, self._jobs, self._changed)
+        self._clerk = Clerk(name, config, store, files, self._jobs, self._changed)
         self._intake = Intake(
             name,
             config,
@@ -223,7 +223,7 @@ class Worker:
             self._clerk.close(timeout_s)
             ids = [job.prediction.id for job in self._jobs.all()]
             if ids:
-                self._store.hand_back(ids)
+                self._store.hand_back(ids, by=self._name)
 
 
 def _tidy(store: Store, config: ServeConfig) -> None:
