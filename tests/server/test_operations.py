@@ -84,7 +84,7 @@ def test_logs_name_requests_and_hold_no_secrets(
     order = {
         "version": EPIC,
         "input": {"prompt": "x", "input_audio": f"data:audio/wav;base64,{secret}"},
-        "webhook": "https://user:hush@example.com/hook",
+        "webhook": "https://example.com/hook?key=hush",
     }
     made = http.post("/v1/predictions", json=order, headers={"X-Request-Id": "mine"}).json()
     http.get(made["urls"]["stream"])

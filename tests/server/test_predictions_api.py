@@ -203,7 +203,7 @@ def test_sloppy_inputs_are_understood(http: httpx.Client) -> None:
             {"input_audio": "http:///x"},
             "format",
             "input.input_audio",
-            "Does not match format 'uri'",
+            "the URL has no proper host",
         ),
         (
             {"input_audio": {"path": "/x"}},
@@ -237,6 +237,40 @@ def test_wrong_inputs(
         "status": 422,
         "invalid_fields": [{"type": kind, "field": field, "description": description}],
     }
+
+
+NO_PLACE_TO_GO = [
+    "http://127.0.0.1/x",
+    "http://2130706433/x",
+    "http://[::ffff:127.0.0.1]/x",
+    "http://169.254.169.254/latest/meta-data",
+    "https://user:word@example.com/x",
+    "http://example.com:25/x",
+    "http://exam ple.com/x",
+    "http://example.com/" + "x" * 4096,
+]
+
+
+@pytest.mark.parametrize("url", NO_PLACE_TO_GO)
+def test_urls_that_will_not_be_visited_are_refused_at_once(http: httpx.Client, url: str) -> None:
+    for order, field in (
+        ({"input": {"input_audio": url}}, "input.input_audio"),
+        ({"webhook": url}, "webhook"),
+        ({"webhook_completed": url}, "webhook_completed"),
+    ):
+        answer = create(http, **order)
+        assert answer.status_code == 422
+        (found,) = answer.json()["invalid_fields"]
+        assert (found["type"], found["field"]) == ("format", field)
+        assert "URL" in found["description"] or "port" in found["description"]
+        assert "word" not in answer.text
+
+
+def test_private_urls_are_taken_where_the_server_may_go_there(tmp_path: Path) -> None:
+    with serving(tmp_path, works=False, allow_private_urls=True) as served, served.client() as http:
+        for url, status in (("http://127.0.0.1/x", 201), ("http://169.254.169.254/x", 422)):
+            assert create(http, webhook=url).status_code == status
+            assert create(http, input={"input_audio": url}).status_code == status
 
 
 def test_all_wrong_inputs_are_named_at_once(http: httpx.Client) -> None:

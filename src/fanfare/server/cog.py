@@ -19,9 +19,8 @@ import anyio.to_thread
 from fastapi import APIRouter, FastAPI, Header, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from fanfare.server import predictions
 from fanfare.server.limits import BodyLimit
-from fanfare.server.predictions import Order
+from fanfare.server.predictions import Order, store_order
 from fanfare.server.problems import InvalidInputError, ProblemError
 from fanfare.server.records import Prediction
 from fanfare.server.service import Service
@@ -186,7 +185,7 @@ async def _predict(cog: _Cog, request: Request, name: str | None, prefer: str | 
         return JSONResponse({"error": "Setup failed", "status": "failed"}, 503)
     service = cog.service
     version = service.catalogue.versions[0]
-    made = await anyio.to_thread.run_sync(predictions._store, service, OWNER, version, order, None)
+    made = await anyio.to_thread.run_sync(store_order, service, OWNER, version, order, None)
     name = name or made.id
     cog.remember(name, made.id)
     service.wake_worker()

@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, WithJsonS
 from starlette.responses import JSONResponse, Response
 
 from fanfare.inputs import MAX_SEED, RANDOM_SEED, Inputs
-from fanfare.server.config import REPLICATE_MODEL, REPLICATE_VERSION
+from fanfare.server.config import REPLICATE_MODEL, REPLICATE_VERSION, ServeConfig
 from fanfare.server.limits import cancel_after, preferred_wait_s
 from fanfare.server.problems import invalid_version, not_found, throttled
 from fanfare.server.records import EVENTS, Event, NewPrediction, Prediction, QueueFullError
@@ -43,14 +43,15 @@ class Order(BaseModel):
     webhook_completed: str | None = None
     webhook_events_filter: list[Literal["start", "output", "logs", "completed"]] | None = None
 
-    def hook(self) -> tuple[str | None, tuple[Event, ...]]:
-        """Where to send which events."""
+    def hook(self, config: ServeConfig) -> tuple[str | None, tuple[Event, ...]]:
+        """Where to send which events; InvalidInputError."""
         if self.webhook:
             chosen = self.webhook_events_filter
             events = EVENTS if chosen is None else tuple(e for e in EVENTS if e in chosen)
-            return check_webhook(self.webhook, "webhook"), events
+            return check_webhook(self.webhook, "webhook", config), events
         if self.webhook_completed:
-            return check_webhook(self.webhook_completed, "webhook_completed"), ("completed",)
+            hook = check_webhook(self.webhook_completed, "webhook_completed", config)
+            return hook, ("completed",)
         return None, EVENTS
 
 
@@ -105,7 +106,7 @@ async def _create(
     span = cancel_after(cancel_after_header)
     seconds = None if span is None else span.total_seconds()
     made = await anyio.to_thread.run_sync(
-        _store, service, owner, version, order, seconds, limiter=service.creating
+        store_order, service, owner, version, order, seconds, limiter=service.creating
     )
     service.wake_worker()
     headers = {"Location": f"{service.views.base_url}/v1/predictions/{made.id}"}
@@ -117,11 +118,11 @@ async def _create(
     return JSONResponse(view, 201, headers)
 
 
-def _store(
+def store_order(
     service: Service, owner: str, version: Version, order: Order, cancel_after_s: float | None
 ) -> Prediction:
     """Everything about a new prediction that may block; ProblemError when it can't be."""
-    webhook, events = order.hook()
+    webhook, events = order.hook(service.config)
     inputs = check_inputs(order.input, service.input_limits)
     source = keep_source(service, owner, inputs.get("input_audio"))
     if source is not None:

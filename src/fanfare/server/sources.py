@@ -9,15 +9,15 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import unquote_to_bytes
 
+from fanfare.server.addresses import RefusedUrlError
 from fanfare.server.config import ServeConfig
 from fanfare.server.files import Meant, is_ours
+from fanfare.server.netguard import check_url
 from fanfare.server.problems import InvalidField, InvalidInputError
 from fanfare.server.records import File
 from fanfare.server.service import Service
-
-MAX_URL_CHARS = 4096
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ def keep_source(service: Service, owner: str, given: str | None) -> Source | Non
     if given[:5].lower() == "data:":
         made = _kept(service, owner, given)
         return Source(made.id, made)
-    _check_url(given, "input.input_audio")
     bases = own_urls(service.config)
     if not is_ours(given, bases):
+        _check_url(given, "input.input_audio", service.config)
         return Source(given)
     file = service.files.by_url(given, bases, owner)
     if file is None:
@@ -63,27 +63,18 @@ def own_urls(config: ServeConfig) -> list[str]:
     return [config.base_url, *(f"http://{host}:{config.port}" for host in hosts)]
 
 
-def check_webhook(url: str, field: str) -> str:
+def check_webhook(url: str, field: str, config: ServeConfig) -> str:
     """A webhook's URL, as far as can be seen without asking the network."""
-    _check_url(url, field)
+    _check_url(url, field, config)
     return url
 
 
-def _check_url(url: str, field: str) -> None:
+def _check_url(url: str, field: str, config: ServeConfig) -> None:
+    """Refuse at once what would be refused when it is fetched; names are resolved only then."""
     try:
-        parts = urlsplit(url)
-        is_right = (
-            parts.scheme.lower() in {"http", "https"}
-            and bool(parts.hostname)
-            and parts.port != 0
-            and len(url) <= MAX_URL_CHARS
-            and all(char > " " and char != "\x7f" for char in url)
-            and not any("\ud800" <= char <= "\udfff" for char in url)
-        )
-    except ValueError:
-        is_right = False
-    if not is_right:
-        raise InvalidInputError([InvalidField("format", field, "Does not match format 'uri'")])
+        check_url(url, allow_private=config.allow_private_urls)
+    except RefusedUrlError as error:
+        raise InvalidInputError([InvalidField("format", field, str(error))]) from None
 
 
 def _kept(service: Service, owner: str, uri: str) -> File:

@@ -122,6 +122,7 @@ async def audio(
     path = service.growing.path(prediction_id, kind)
     if not prediction.is_final:
         await anyio.to_thread.run_sync(service.growing.want, prediction_id)
+        service.wake_worker()
     with service.hints.watch(prediction_id) as watch:
         while True:
             now = await anyio.to_thread.run_sync(service.store.prediction, prediction_id, None)
