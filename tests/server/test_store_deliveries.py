@@ -170,3 +170,16 @@ def test_one_receiver_that_is_away_holds_up_nobody_else(store: Store) -> None:
     second = begun(store, "completed")
     store.fail(second, "no", by="worker")
     assert [each.prediction.id for each in store.due_deliveries()] == [second]
+
+
+def test_many_for_one_receiver_hide_nobody_else(store: Store) -> None:
+    for n in range(12):
+        url = f"https://user:{n}@busy.example/{n}"
+        id = store.create_prediction(asked(webhook=url, webhook_events=("completed",))).id
+        store.request_cancel(id, None)
+    for url in ("https://busy.example:444/", "https://[::1", "https://other.example/"):
+        id = store.create_prediction(asked(webhook=url, webhook_events=("completed",))).id
+        store.request_cancel(id, None)
+    due = [each.url for each in store.due_deliveries(limit=6, per_receiver=3)]
+    assert due[:3] == [f"https://user:{n}@busy.example/{n}" for n in range(3)]
+    assert due[3:] == ["https://busy.example:444/", "https://[::1", "https://other.example/"]

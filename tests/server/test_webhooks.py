@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 
 import anyio
 import anyio.abc
@@ -18,10 +18,11 @@ from replicate.webhook import Webhooks as ReplicateWebhooks
 from replicate.webhook import WebhookSigningSecret
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+from fanfare.server import webhooks as module
 from fanfare.server.netguard import FetchError
-from fanfare.server.records import Prediction
+from fanfare.server.records import Prediction, StoreError
 from fanfare.server.store import Store
-from fanfare.server.webhooks import DELAYS_S, Webhooks
+from fanfare.server.webhooks import DELAYS_S, PER_RECEIVER, Webhooks
 from stores import Clocks, asked, opened
 from web import Answer, Web, serving
 
@@ -188,6 +189,10 @@ class Receivers:
 
     heard: list[str] = field(default_factory=list)
     let_go: Event = field(default_factory=Event)
+    is_away: bool = False
+    lock: Lock = field(default_factory=Lock)
+    n_now: int = 0
+    n_most: int = 0
 
     def __call__(
         self,
@@ -198,10 +203,16 @@ class Receivers:
         timeout_s: float,
         allow_private: bool,
     ) -> int:
+        with self.lock:
+            self.n_now += 1
+            self.n_most = max(self.n_most, self.n_now)
         if "slow" in url:
             self.let_go.wait(20)
-        self.heard.append(url)
-        return 200
+            Event().wait(0.01)
+        with self.lock:
+            self.n_now -= 1
+            self.heard.append(url)
+        return 503 if self.is_away else 200
 
 
 def test_a_slow_receiver_holds_up_nobody_else(store: Store) -> None:
@@ -214,6 +225,55 @@ def test_a_slow_receiver_holds_up_nobody_else(store: Store) -> None:
         receivers.let_go.set()
         wait_for(lambda: store.n_deliveries() == 0)
     assert len(receivers.heard) == 2
+
+
+def test_one_receiver_with_many_webhooks_leaves_room_for_others(store: Store) -> None:
+    receivers = Receivers()
+    for n in range(150):
+        failed(store, f"http://slow.example/{n}", "completed")
+    failed(store, "http://quick.example/", "completed")
+    with sending(hooks(store, send=receivers)):
+        wait_for(lambda: "http://quick.example/" in receivers.heard)
+        wait_for(lambda: receivers.n_now == PER_RECEIVER)
+        assert receivers.n_most <= PER_RECEIVER + 1
+        receivers.let_go.set()
+        wait_for(lambda: store.n_deliveries() == 0)
+    assert sorted(receivers.heard) == sorted(set(receivers.heard))
+    assert len(receivers.heard) == 151
+
+
+def test_one_that_does_not_answer_is_asked_by_one_at_a_time(store: Store, clocks: Clocks) -> None:
+    receivers = Receivers(is_away=True)
+    for _ in range(8):
+        failed(store, "http://slow.example/", "completed")
+    with sending(hooks(store, send=receivers)):
+        receivers.let_go.set()
+        wait_for(lambda: len(receivers.heard) >= PER_RECEIVER)
+        receivers.n_most = 0
+        wait_for(lambda: len(receivers.heard) >= 8)
+        assert receivers.n_most == 1
+        receivers.is_away = False
+        clocks.pass_(DELAYS_S[0])
+        wait_for(lambda: store.n_deliveries() == 0)
+
+
+def test_a_store_that_is_locked_has_nothing_sent_twice(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receivers, delivered, n_calls = Receivers(), store.delivered, [0]
+
+    def fails_twice(id: str) -> None:
+        n_calls[0] += 1
+        if n_calls[0] <= 2:
+            raise StoreError("database is locked")
+        delivered(id)
+
+    monkeypatch.setattr(store, "delivered", fails_twice)
+    monkeypatch.setattr(module, "AFTER_A_FAULT_S", 0.01)
+    failed(store, "http://a.example/", "completed")
+    with sending(hooks(store, send=receivers)):
+        wait_for(lambda: store.n_deliveries() == 0)
+    assert receivers.heard == ["http://a.example/"]
 
 
 def test_a_fault_of_ours_takes_no_other_webhook_along(

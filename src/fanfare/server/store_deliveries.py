@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import cast
+from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, RowMapping, delete, exists, insert, select, update
 
@@ -34,8 +37,11 @@ class DeliveryRows(Database):
         super().__init__(home, clock)
         self._due = Steady(steady_clock)
 
-    def due_deliveries(self, limit: int = 100) -> list[Delivery]:
-        """What is to be sent now: of each prediction the first that hasn't arrived."""
+    def due_deliveries(self, limit: int = 100, per_receiver: int = 4) -> list[Delivery]:
+        """What is to be sent now: of each prediction the first that hasn't arrived.
+
+        Oldest first, but of one receiver at most so many, however many more wait for it.
+        """
         earlier = deliveries.alias()
         is_first = ~exists().where(
             earlier.c.prediction == deliveries.c.prediction, earlier.c.seq < deliveries.c.seq
@@ -45,7 +51,13 @@ class DeliveryRows(Database):
             rows = connection.execute(select(deliveries).where(is_first).order_by(deliveries.c.seq))
             waiting = rows.mappings().all()
             self._due.keep_only(row["id"] for row in waiting)
-            due = [row for row in waiting if self._is_due(row, now)][:limit]
+            n_of: Counter[str] = Counter()
+            due: list[RowMapping] = []
+            for row in waiting:
+                to = receiver(row["url"])
+                if len(due) < limit and self._is_due(row, now) and n_of[to] < per_receiver:
+                    n_of[to] += 1
+                    due.append(row)
             return [_delivery(connection, row) for row in due]
 
     def delivered(self, id: str) -> None:
@@ -99,6 +111,14 @@ class DeliveryRows(Database):
         connection.execute(
             delete(deliveries).where(deliveries.c.prediction == id, deliveries.c.event == "logs")
         )
+
+
+def receiver(url: str) -> str:
+    """Whom a URL reaches: scheme, host and port."""
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        return f"{parts.scheme}://{parts.hostname}:{parts.port or ''}".lower()
+    return url
 
 
 def _logs_wait(connection: Connection, id: str) -> bool:

@@ -11,6 +11,7 @@ import base64
 import hmac
 import json
 import logging
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Literal, Protocol
@@ -23,6 +24,7 @@ from fanfare.server.addresses import RefusedUrlError
 from fanfare.server.netguard import FetchError, post
 from fanfare.server.records import Delivery, Prediction, StoreError
 from fanfare.server.store import Store
+from fanfare.server.store_deliveries import receiver
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +32,13 @@ DELAYS_S = (1, 2, 4, 8, 15, 30, 60, 300, 900, 3600, 3 * 3600, 6 * 3600, 12 * 360
 """Before each further try: seven within a minute, then fewer and fewer for a day."""
 TIMEOUT_S = 10.0
 POLL_S = 0.5
-AFTER_A_FAULT_S = 2.0
-MAX_AT_ONCE = 16
+AFTER_A_FAULT_S = 1.0
+N_WRITES = 10
+MAX_AT_ONCE = 32
+PER_RECEIVER = 4
+"""Of these, so that one that is away leaves room for the others; 1 while it doesn't answer."""
+MAX_AWAY = 1000
+"""Receivers that are remembered as away."""
 GONE = 410
 """The receiver's word that it wants no more."""
 
@@ -88,7 +95,9 @@ class Webhooks:
         self._send = send
         self._told = told
         self._secret = store.secret("webhooks")
-        self._busy: set[str] = set()
+        self._busy: dict[str, str] = {}  # the receiver of each that is being sent, by its id
+        self._ended: list[str] = []  # of the busy ones
+        self._away: set[str] = set()  # receivers that didn't answer the last time
         self._wake = anyio.Event()
 
     @property
@@ -105,19 +114,33 @@ class Webhooks:
         limiter = CapacityLimiter(MAX_AT_ONCE)
         async with anyio.create_task_group() as tasks:
             while True:
+                # Only now: what has arrived since the last list was made may stand in it.
+                while self._ended:
+                    del self._busy[self._ended.pop()]
                 self._wake = anyio.Event()
                 pause_s = POLL_S
                 try:
-                    due = await to_thread.run_sync(self._store.due_deliveries)
+                    due = await to_thread.run_sync(self._due)
                 except StoreError as error:
                     log.warning("webhooks wait: %s", error)
                     due, pause_s = [], AFTER_A_FAULT_S
                 for delivery in due:
-                    if delivery.id not in self._busy and len(self._busy) < MAX_AT_ONCE:
-                        self._busy.add(delivery.id)
+                    if self._may_go(delivery):
+                        self._busy[delivery.id] = receiver(delivery.url)
                         tasks.start_soon(self._deliver, delivery, limiter)
                 with anyio.move_on_after(pause_s):
                     await self._wake.wait()
+
+    def _due(self) -> list[Delivery]:
+        return self._store.due_deliveries(per_receiver=PER_RECEIVER)
+
+    def _may_go(self, delivery: Delivery) -> bool:
+        """Whether it isn't on its way, and there is room for one more to its receiver."""
+        if delivery.id in self._busy or len(self._busy) >= MAX_AT_ONCE:
+            return False
+        to = receiver(delivery.url)
+        n_there = sum(other == to for other in self._busy.values())
+        return n_there < (1 if to in self._away else PER_RECEIVER)
 
     async def _deliver(self, delivery: Delivery, limiter: CapacityLimiter) -> None:
         try:
@@ -126,28 +149,44 @@ class Webhooks:
             )
             self._told(outcome)
             if outcome == "delivered":
-                self.wake()  # the next of the same prediction
+                self._away.discard(receiver(delivery.url))
+            else:
+                if len(self._away) >= MAX_AWAY:
+                    self._away.clear()
+                self._away.add(receiver(delivery.url))
         except StoreError as error:
             log.warning("a webhook may be sent twice: %s", error)
-            await anyio.sleep(AFTER_A_FAULT_S)
         finally:
-            self._busy.discard(delivery.id)
+            self._ended.append(delivery.id)
+            self.wake()  # the next of the same prediction, or for the same receiver
 
     def deliver(self, delivery: Delivery) -> Outcome:
         """Send one, once, and write down what came of it; StoreError when that can't be done."""
         failure, is_final = self._attempt(delivery)
         if failure is None:
-            self._store.delivered(delivery.id)
+            self._surely(lambda: self._store.delivered(delivery.id))
             return "delivered"
         told = f"{delivery.event} of {delivery.prediction.id} to {_shown(delivery.url)}"
         if is_final or delivery.event != "completed" or delivery.tries >= len(DELAYS_S):
-            self._store.give_up(delivery.id)
+            self._surely(lambda: self._store.give_up(delivery.id))
             log.warning("webhook given up: %s: %s", told, failure)
             return "given up"
         delay_s = DELAYS_S[delivery.tries]
-        self._store.retry_delivery(delivery.id, delay_s)
+        self._surely(lambda: self._store.retry_delivery(delivery.id, delay_s))
         log.info("webhook tried again in %d s: %s: %s", delay_s, told, failure)
         return "retried"
+
+    def _surely(self, write: Callable[[], None]) -> None:
+        """Write, once the store lets us: what isn't written down is sent again."""
+        for _ in range(N_WRITES - 1):
+            try:
+                write()
+            except StoreError as error:
+                log.warning("the store can't be written, trying again: %s", error)
+                time.sleep(AFTER_A_FAULT_S)
+            else:
+                return
+        write()
 
     def _attempt(self, delivery: Delivery) -> tuple[str | None, bool]:
         """What went wrong, if anything did, and whether it always will."""
