@@ -253,8 +253,12 @@ def test_one_that_does_not_answer_is_asked_by_one_at_a_time(store: Store, clocks
         wait_for(lambda: len(receivers.heard) >= 8)
         assert receivers.n_most == 1
         receivers.is_away = False
-        clocks.pass_(DELAYS_S[0])
-        wait_for(lambda: store.n_deliveries() == 0)
+
+        def all_are_told() -> bool:
+            clocks.pass_(DELAYS_S[0])
+            return store.n_deliveries() == 0
+
+        wait_for(all_are_told)
 
 
 def test_a_store_that_is_locked_has_nothing_sent_twice(
