@@ -17,10 +17,11 @@ import fanfare
 
 PACKAGE = Path(fanfare.__file__).parent
 
-KNOWN_TO_ALL = {"errors", "inputs", "settings", "version"}
+KNOWN_TO_ALL = {"errors", "inputs", "rules", "settings", "version"}
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "version": set(),
+    "rules": set(),
     "inputs": {"errors"},
     "settings": {"errors"},
     "nn": {"nn"},
@@ -67,7 +68,9 @@ HEAVY = {
 FORBIDDEN = {"transformers"}
 """Of the tests and the benchmarks alone: it takes longer to load than a piece takes to be made."""
 
-LIGHT_ROOMS = {"errors", "version", "inputs", "settings", "doctor", "cli", "__init__", "server"}
+LIGHT_ROOMS = {
+    "errors", "version", "rules", "inputs", "settings", "doctor", "cli", "__init__", "server",
+}  # fmt: skip
 """Rooms that `fanfare --help` or a server passes through: heavy imports only inside functions."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ import numpy as np
 import pytest
 
 from fanfare.errors import InputError
-from fanfare.inputs import MAX_PROMPT_CHARS, MAX_SEED, Inputs
+from fanfare.inputs import MAX_SEED, Inputs
+from fanfare.rules import MAX_PROMPT_CHARS, OWN, PUBLISHED
 
-PUBLISHED: dict[str, tuple[str, Any]] = {
+FIELDS: dict[str, tuple[str, Any]] = {
     "prompt": ("string", None),
     "input_audio": ("string", None),
     "duration": ("integer", 8),
@@ -61,8 +63,8 @@ BAD: dict[str, list[object]] = {
     "top_k": [*NO_INTEGER, -1, -250],
     "top_p": [*NO_NUMBER, -0.01, 1.01, 2],
     "temperature": [*NO_NUMBER, -0.1, 10.5, -1],
-    "classifier_free_guidance": [*NO_INTEGER, -1, 31],
-    "output_format": [*NO_CHOICE, "ogg", "flac", "mp4", "wave"],
+    "classifier_free_guidance": [*NO_NUMBER, -1, -0.1, 30.5, 31],
+    "output_format": [*NO_CHOICE, "aac", "mp4", "wave"],
     "seed": [*NO_INTEGER, -2, MAX_SEED + 1, 10**30],
     "Prompt": ["brass"],
     "durations": [8],
@@ -70,6 +72,11 @@ BAD: dict[str, list[object]] = {
     "model_version": ["melody"],
 }  # fmt: skip
 CASES = [(field, value) for field, values in BAD.items() for value in values]
+NOT_PUBLISHED: dict[str, list[object]] = {
+    "classifier_free_guidance": [2.5, 0.1],
+    "output_format": ["flac", "ogg"],
+}
+"""Right by this project's own rules alone."""
 
 
 def test_there_are_enough_bad_values() -> None:
@@ -87,6 +94,54 @@ def test_a_bad_value_is_refused_by_name(field: str, value: object) -> None:
     assert len(str(caught.value)) < 300
     with pytest.raises(InputError):
         Inputs(**given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [(field, value) for field in NOT_PUBLISHED for value in NOT_PUBLISHED[field]],
+)
+def test_the_published_rules_are_narrower(field: str, value: object) -> None:
+    given = {"prompt": "brass", field: value}
+    assert getattr(Inputs.parse(given), field) == value
+    with pytest.raises(InputError) as caught:
+        Inputs.parse(given, rules=PUBLISHED)
+    assert caught.value.field == field
+    assert caught.value.hint in {
+        "must be one of wav, mp3",
+        "must be a whole number from 0 to 30",
+    }
+
+
+@pytest.mark.parametrize(("field", "value"), CASES, ids=lambda value: repr(value)[:24])
+def test_what_is_bad_by_our_rules_is_bad_by_the_published_ones(field: str, value: object) -> None:
+    with pytest.raises(InputError) as caught:
+        Inputs.parse({"prompt": "brass", field: value}, rules=PUBLISHED)
+    assert caught.value.field == field
+
+
+def test_versions_may_lack_inputs() -> None:
+    rules = replace(PUBLISHED, fields=PUBLISHED.fields[:-1])
+    assert "seed" not in Inputs.json_schema(rules)["properties"]
+    with pytest.raises(InputError) as caught:
+        Inputs.parse({"prompt": "brass", "seed": 3}, rules=rules)
+    assert caught.value.field == "seed"
+    assert Inputs.parse({"prompt": "brass", "seed": None}, rules=rules).seed is None
+    with pytest.raises(InputError, match="leave it out"):
+        Inputs.parse({"prompt": "brass", "sed": 3}, rules=rules)
+
+
+@pytest.mark.parametrize("value", [3, 3.0, np.float32(3), Fraction(3)])
+def test_whole_guidance_leaves_the_same_record(value: Any) -> None:
+    made = Inputs.parse({"prompt": "x", "classifier_free_guidance": value}, rules=PUBLISHED)
+    assert type(made.classifier_free_guidance) is int
+    assert made.model_dump_json() == Inputs(prompt="x").model_dump_json()
+
+
+@pytest.mark.parametrize("value", [2.5, np.float32(2.5), Fraction(5, 2)])
+def test_guidance_may_lie_between(value: Any) -> None:
+    made = Inputs.parse({"prompt": "x", "classifier_free_guidance": value})
+    assert made.record(seed=1)["classifier_free_guidance"] == 2.5
+    assert type(made.classifier_free_guidance) is float
 
 
 @pytest.mark.parametrize(
@@ -109,9 +164,9 @@ def test_contradictions(given: dict[str, object], field: str) -> None:
 
 
 def test_schema_is_the_published_one() -> None:
-    properties = Inputs.json_schema()["properties"]
-    assert list(properties) == list(PUBLISHED)
-    for order, (name, (kind, default)) in enumerate(PUBLISHED.items()):
+    properties = Inputs.json_schema(PUBLISHED)["properties"]
+    assert list(properties) == list(FIELDS)
+    for order, (name, (kind, default)) in enumerate(FIELDS.items()):
         assert properties[name]["type"] == kind, name
         assert properties[name].get("default") == default, name
         assert properties[name]["x-order"] == order, name
@@ -125,12 +180,12 @@ def test_schema_is_the_published_one() -> None:
 
 def test_defaults_are_the_published_ones() -> None:
     made = Inputs(prompt="brass").model_dump()
-    expected = {name: default for name, (_, default) in PUBLISHED.items()}
+    expected = {name: default for name, (_, default) in FIELDS.items()}
     assert made == {**expected, "prompt": "brass"}
 
 
 def test_none_is_the_default_of_every_field() -> None:
-    given = dict.fromkeys(PUBLISHED) | {"prompt": "brass"}
+    given = dict.fromkeys(FIELDS) | {"prompt": "brass"}
     assert Inputs.parse(given) == Inputs(prompt="brass")
 
 
@@ -150,13 +205,21 @@ def test_any_real_number_will_do(value: Any) -> None:
 
 
 def test_the_longest_duration_is_the_callers_choice() -> None:
-    assert Inputs.parse({"prompt": "x", "duration": 700}, max_duration_s=900).duration == 700
+    long, short = OWN.within(max_duration_s=900), OWN.within(max_duration_s=30)
+    assert Inputs.parse({"prompt": "x", "duration": 700}, rules=long).duration == 700
     with pytest.raises(InputError, match="from 1 to 30"):
-        Inputs.parse({"prompt": "x", "duration": 31}, max_duration_s=30)
+        Inputs.parse({"prompt": "x", "duration": 31}, rules=short)
     with pytest.raises(InputError, match="from 1 to 30"):
-        Inputs.parse({"prompt": "x", "duration": 0}, max_duration_s=30)
-    schema = Inputs.json_schema(max_duration_s=30)
+        Inputs.parse({"prompt": "x", "duration": 0}, rules=short)
+    schema = Inputs.json_schema(short)
     assert schema["properties"]["duration"]["maximum"] == 30
+
+
+def test_the_longest_prompt_is_the_callers_choice() -> None:
+    rules = OWN.within(max_duration_s=30, max_prompt_chars=5)
+    assert Inputs.parse({"prompt": "brass"}, rules=rules).prompt == "brass"
+    with pytest.raises(InputError, match="at most 5 characters"):
+        Inputs.parse({"prompt": "horns!"}, rules=rules)
 
 
 def test_a_misspelt_field_is_met_with_its_name() -> None:
@@ -191,7 +254,7 @@ def test_clip_end() -> None:
 )
 def test_records_name_files_without_their_folders(source: Any, shown: str) -> None:
     record = Inputs(input_audio=source).record(seed=5)
-    assert list(record) == list(PUBLISHED)
+    assert list(record) == list(FIELDS)
     assert record["input_audio"] == shown
     assert record["seed"] == 5
 

@@ -19,7 +19,7 @@ from fanfare.session import Canceled, Failed, Session
 
 
 def inputs(**fields: Any) -> Inputs:
-    return Inputs.parse({"prompt": "epic brass", "duration": 1, **fields}, max_duration_s=600)
+    return Inputs.parse({"prompt": "epic brass", "duration": 1, **fields})
 
 
 @pytest.fixture

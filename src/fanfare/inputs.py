@@ -1,8 +1,9 @@
 """Inputs: the one definition of what a generation takes.
 
-Python calls, the command line's flags and the JSON schema all come from the class below. Names,
-order, defaults and choices are those of the published predictor, so that its callers need no
-change; beyond it, wrong values are refused before anything is computed.
+Python calls, the command line's flags and the JSON schemas all come from the class below. Names,
+order and defaults are those of the published predictor, so that its callers need no change;
+`fanfare.rules` says which versions take less than the class does. Wrong values are refused before
+anything is computed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import IO, Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -30,14 +32,12 @@ from pydantic import (
 )
 
 from fanfare.errors import InputError
+from fanfare.rules import MAX_PROMPT_CHARS, OWN, Rules
 
 NormalizationStrategy = Literal["loudness", "clip", "peak", "rms"]
-OutputFormat = Literal["wav", "mp3"]
+OutputFormat = Literal["wav", "mp3", "flac", "ogg"]
 AudioSource = str | Path | IO[bytes]
 
-MAX_DURATION_S = 600
-"""Longest piece where the caller of `Inputs.parse` sets no other limit."""
-MAX_PROMPT_CHARS = 4000
 MAX_SEED = 2**32 - 1
 """A CPU generator keeps the low 32 bits of its seed: beyond them two seeds would sound alike."""
 RANDOM_SEED = -1
@@ -64,6 +64,11 @@ def _whole(value: object) -> object:
     return int(number) if isinstance(number, float) and number.is_integer() else value
 
 
+def _plain(value: float) -> int | float:
+    """A number as an int where it is whole: 3 and 3.0 leave the same records."""
+    return int(value) if value.is_integer() else value
+
+
 def _audio_source(value: object) -> object:
     """A path, a data: URI, or an open binary file; opened only when the audio is needed."""
     if isinstance(value, str) and not value.strip():
@@ -85,6 +90,12 @@ def describe_source(source: AudioSource) -> str:
 
 Whole = Annotated[int, BeforeValidator(_whole)]
 Real = Annotated[float, BeforeValidator(_real)]
+Number = Annotated[
+    float,
+    BeforeValidator(_real),
+    AfterValidator(_plain),
+    PlainSerializer(lambda value: value, return_type=int | float),
+]
 Source = Annotated[
     AudioSource,
     PlainValidator(_audio_source),
@@ -150,7 +161,7 @@ class Inputs(BaseModel):
         le=10,
         description="Higher is more adventurous; 0 takes the likeliest token.",
     )
-    classifier_free_guidance: Whole = Field(
+    classifier_free_guidance: Number = Field(
         default=3, ge=0, le=30, description="How strongly the music is held to the prompt."
     )
     output_format: OutputFormat = Field(default="wav", description="The kind of file to return.")
@@ -162,23 +173,29 @@ class Inputs(BaseModel):
     )
 
     @classmethod
-    def parse(cls, values: Mapping[str, object], *, max_duration_s: int = MAX_DURATION_S) -> Inputs:
+    def parse(cls, values: Mapping[str, object], *, rules: Rules = OWN) -> Inputs:
         """Check a request; InputError names the first field that is wrong."""
         if not isinstance(values, Mapping):
             raise InputError("inputs", values, "give the inputs as names with values")
-        return cls.model_validate(dict(values), context={"max_duration_s": max_duration_s})
+        return cls.model_validate(dict(values), context=rules)
 
     @classmethod
-    def json_schema(cls, *, max_duration_s: int = MAX_DURATION_S) -> dict[str, Any]:
-        """The JSON schema of a request, fields in their published order (`x-order`)."""
+    def json_schema(cls, rules: Rules = OWN) -> dict[str, Any]:
+        """The JSON schema of a request, fields in their order (`x-order`)."""
         properties: dict[str, Any] = {}
-        for order, (name, made) in enumerate(cls.model_json_schema()["properties"].items()):
+        fields = cls.model_json_schema()["properties"]
+        for order, name in enumerate(rules.fields or fields):
+            made = fields[name]
             kinds = [kind for kind in made.pop("anyOf", []) if kind.get("type") != "null"]
             entry = {**made, **(kinds[0] if kinds else {}), "x-order": order}
             if entry.get("default", ...) is None:
                 del entry["default"]
             properties[name] = entry
-        properties["duration"]["maximum"] = max_duration_s
+        properties["prompt"]["maxLength"] = min(rules.max_prompt_chars, MAX_PROMPT_CHARS)
+        properties["duration"]["maximum"] = rules.max_duration_s
+        properties["output_format"]["enum"] = list(rules.output_formats)
+        guidance = "integer" if rules.has_whole_guidance else "number"
+        properties["classifier_free_guidance"]["type"] = guidance
         return {
             "type": "object",
             "title": "Input",
@@ -191,12 +208,16 @@ class Inputs(BaseModel):
     def _typed_errors(
         cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo
     ) -> Self:
+        rules = _rules(info)
         if isinstance(value, Mapping):
             value = {name: given for name, given in value.items() if given is not None}
+            for name in value:
+                if name in cls.model_fields and not rules.has(name):
+                    raise InputError(name, value[name], "no input of this version: leave it out")
         try:
             return handler(value)  # type: ignore[no-any-return]
         except ValidationError as error:
-            raise _input_error(error, _limit_s(info)) from None
+            raise _input_error(error, rules) from None
 
     @field_validator("prompt", mode="after")
     @classmethod
@@ -207,13 +228,20 @@ class Inputs(BaseModel):
             raise InputError("prompt", prompt, "holds characters that are no text: remove them")
         return prompt
 
-    @field_validator("duration", mode="after")
-    @classmethod
-    def _within_limit(cls, duration: int, info: ValidationInfo) -> int:
-        limit_s = _limit_s(info)
-        if duration > limit_s:
-            raise InputError("duration", duration, describe_rule("duration", limit_s))
-        return duration
+    @model_validator(mode="after")
+    def _within_rules(self, info: ValidationInfo) -> Self:
+        rules = _rules(info)
+        allowed = {
+            "prompt": len(self.prompt or "") <= rules.max_prompt_chars,
+            "duration": self.duration <= rules.max_duration_s,
+            "classifier_free_guidance": not rules.has_whole_guidance
+            or isinstance(self.classifier_free_guidance, int),
+            "output_format": self.output_format in rules.output_formats,
+        }
+        for name, is_allowed in allowed.items():
+            if not is_allowed:
+                raise InputError(name, getattr(self, name), describe_rule(name, rules))
+        return self
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -243,25 +271,27 @@ class Inputs(BaseModel):
         return {**self.model_dump(mode="json"), "seed": seed}
 
 
-def _limit_s(info: ValidationInfo) -> int:
-    """The longest duration that the caller allows."""
-    return int((info.context or {}).get("max_duration_s", MAX_DURATION_S))
+def _rules(info: ValidationInfo) -> Rules:
+    """The rules that the caller of `Inputs.parse` named."""
+    rules = info.context or OWN
+    assert isinstance(rules, Rules)
+    return rules
 
 
-def _input_error(error: ValidationError, max_duration_s: int) -> InputError:
+def _input_error(error: ValidationError, rules: Rules) -> InputError:
     """Pydantic's first complaint in this package's words."""
     first = error.errors(include_url=False)[0]
     field = str(first["loc"][0]) if first["loc"] else "inputs"
     if field not in Inputs.model_fields:
-        near = get_close_matches(field, Inputs.model_fields, n=1)
+        near = get_close_matches(field, rules.fields or Inputs.model_fields, n=1)
         hint = f"did you mean {near[0]}?" if near else "no such input: leave it out"
         return InputError(field, first["input"], hint)
-    return InputError(field, first["input"], describe_rule(field, max_duration_s))
+    return InputError(field, first["input"], describe_rule(field, rules))
 
 
-def describe_rule(field: str, max_duration_s: int = MAX_DURATION_S) -> str:
+def describe_rule(field: str, rules: Rules = OWN) -> str:
     """What a field accepts, in words, from its schema."""
-    rule = Inputs.json_schema(max_duration_s=max_duration_s)["properties"][field]
+    rule = Inputs.json_schema(rules)["properties"][field]
     if "enum" in rule:
         return f"must be one of {', '.join(rule['enum'])}"
     if rule["type"] == "boolean":

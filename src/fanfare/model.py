@@ -16,6 +16,7 @@ from fanfare.errors import InputError
 from fanfare.inputs import Inputs
 from fanfare.piece import Audio
 from fanfare.predict import Event, Finished, predict
+from fanfare.rules import OWN
 from fanfare.session import MAX_PIECES, Session
 from fanfare.settings import Settings, read_settings
 from fanfare.stream import Stream
@@ -86,11 +87,11 @@ class Model:
         return Session(self.bundle, self.engine, self.settings, max_pieces)
 
     def _parsed(self, requests: Sequence[Inputs | Mapping[str, object]]) -> list[Inputs]:
-        limit_s = self.settings.max_duration_s
+        rules = OWN.within(max_duration_s=self.settings.max_duration_s)
         parsed = []
         for request in requests:
             fields = dict(request) if isinstance(request, Inputs) else request
-            parsed.append(Inputs.parse(fields, max_duration_s=limit_s))
+            parsed.append(Inputs.parse(fields, rules=rules))
         return parsed
 
     def __repr__(self) -> str:

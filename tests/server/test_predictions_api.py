@@ -239,6 +239,20 @@ def test_wrong_inputs(
     }
 
 
+def test_own_versions_take_more_than_the_published_one(http: httpx.Client) -> None:
+    given = {"prompt": "x", "output_format": "flac", "classifier_free_guidance": 2.5}
+    own = http.post("/v1/models/fanfare/epic-mini/predictions", json={"input": given})
+    assert (own.status_code, own.json()["input"]) == (201, given)
+    problem = create(http, input=given).json()
+    assert {(one["field"], one["description"]) for one in problem["invalid_fields"]} == {
+        ("input.classifier_free_guidance", "Expected: integer, given: number"),
+        (
+            "input.output_format",
+            'input.output_format must be one of the following: "wav", "mp3"',
+        ),
+    }
+
+
 NO_PLACE_TO_GO = [
     "http://127.0.0.1/x",
     "http://2130706433/x",

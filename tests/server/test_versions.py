@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fanfare.inputs import Inputs
+from fanfare.rules import OWN, PUBLISHED, Rules
 from fanfare.server.config import REPLICATE_MODEL, REPLICATE_VERSION
 from fanfare.server.versions import Catalogue, openapi_schema
 
@@ -64,7 +65,8 @@ def test_search() -> None:
 
 
 def test_the_schema_is_that_of_the_published_version() -> None:
-    schemas = openapi_schema(max_duration_s=120, max_prompt_chars=500)["components"]["schemas"]
+    rules = PUBLISHED.within(max_duration_s=120, max_prompt_chars=500)
+    schemas = openapi_schema(rules)["components"]["schemas"]
     inputs = schemas["Input"]["properties"]
     assert list(inputs) == [
         "prompt",
@@ -82,7 +84,8 @@ def test_the_schema_is_that_of_the_published_version() -> None:
         "output_format",
         "seed",
     ]
-    assert list(inputs) == list(Inputs.model_fields)
+    assert inputs["classifier_free_guidance"]["type"] == "integer"
+    assert inputs["classifier_free_guidance"]["default"] == 3
     assert [rule["x-order"] for rule in inputs.values()] == list(range(14))
     assert inputs["input_audio"]["format"] == "uri"
     assert inputs["duration"]["maximum"] == 120
@@ -100,8 +103,17 @@ def test_the_schema_is_that_of_the_published_version() -> None:
     assert schemas["Output"] == {"type": "string", "title": "Output", "format": "uri"}
 
 
-def test_every_reference_in_the_schema_leads_somewhere() -> None:
-    document = openapi_schema(max_duration_s=600, max_prompt_chars=4000)
+def test_own_versions_take_more() -> None:
+    assert [one.rules for one in CATALOGUE.versions] == [PUBLISHED, OWN, OWN, OWN]
+    schemas = openapi_schema(OWN)["components"]["schemas"]
+    assert list(schemas["Input"]["properties"]) == list(Inputs.model_fields)
+    assert schemas["Input"]["properties"]["classifier_free_guidance"]["type"] == "number"
+    assert schemas["output_format"]["enum"] == ["wav", "mp3", "flac", "ogg"]
+
+
+@pytest.mark.parametrize("rules", [PUBLISHED, OWN])
+def test_every_reference_in_the_schema_leads_somewhere(rules: Rules) -> None:
+    document = openapi_schema(rules)
     assert document["openapi"] == "3.0.2"
     assert document["info"]["title"] == "Cog"
     text = json.dumps(document)

@@ -16,6 +16,7 @@ from fanfare.cli.console import finite, notices, reported
 from fanfare.cli.listen import Listener, check_listening, player_listens, stdout_listens
 from fanfare.errors import InputError
 from fanfare.inputs import MAX_SEED, Inputs
+from fanfare.rules import OWN
 
 if TYPE_CHECKING:
     from fanfare.model import Model
@@ -108,7 +109,8 @@ def generate(
         from fanfare.settings import read_settings
 
         settings = read_settings()
-        parsed = Inputs.parse(inputs, max_duration_s=settings.max_duration_s)
+        rules = OWN.within(max_duration_s=settings.max_duration_s)
+        parsed = Inputs.parse(inputs, rules=rules)
         format_asked = inputs["output_format"] is not None
         check_listening(
             play=play,

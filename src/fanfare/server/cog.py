@@ -130,10 +130,8 @@ def health_check(request: Request) -> Json:
 @router.get("/openapi.json")
 def openapi(request: Request) -> Json:
     """The same document as that of the Replicate version."""
-    limits = _cog(request).service.input_limits
-    return openapi_schema(
-        max_duration_s=limits.max_duration_s, max_prompt_chars=limits.max_prompt_chars
-    )
+    service = _cog(request).service
+    return openapi_schema(service.rules(service.catalogue.versions[0]))
 
 
 @router.post("/predictions")

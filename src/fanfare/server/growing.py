@@ -1,6 +1,6 @@
 """Music that grows: a file that whoever listens follows while the worker still writes it.
 
-    files/streams/{id}.wav or .mp3   the sound so far, in the format that the prediction asks for
+    files/streams/{id}.wav or .mp3   the sound so far: mp3 where the prediction asks for that
     files/streams/{id}.wanted        somebody listens, or did: only then is the sound made early
 
 It only ever grows: a worker that takes over makes the same music, and goes on where the file ends.
@@ -24,10 +24,12 @@ class Growing:
     def __init__(self, home: Path) -> None:
         self.folder = home / "files" / "streams"
 
-    def path(self, prediction_id: str, file_format: str) -> Path:
-        """Where a prediction's sound grows, once a part of it is made."""
+    def path(self, prediction_id: str, output_format: str) -> Path:
+        """Where a prediction's sound grows, once a part of it is made: a .wav or .mp3."""
         assert is_id(prediction_id), prediction_id
-        return self.folder / f"{prediction_id}.{file_format}"
+        # Nobody plays a flac or an ogg without its end as surely as these.
+        kind = "mp3" if output_format == "mp3" else "wav"
+        return self.folder / f"{prediction_id}.{kind}"
 
     def want(self, prediction_id: str) -> None:
         """Say that somebody listens: the sound grows from the next chunk on, from its beginning.

@@ -19,6 +19,7 @@ from typing import IO, Any, cast
 
 from fanfare.errors import FanfareError, InputError
 from fanfare.inputs import MAX_SEED, Inputs
+from fanfare.rules import OWN
 from fanfare.server.config import ServeConfig
 from fanfare.server.files import Files
 from fanfare.server.growing import Growing
@@ -207,7 +208,8 @@ class Intake:
         values = dict(prediction.input)
         if (given := values.get("input_audio")) is not None:
             job.source = values["input_audio"] = self._recording(str(given), prediction.owner)
-        inputs = Inputs.parse(values, max_duration_s=self._config.max_duration_s)
+        # Those of its version were held to when it was created.
+        inputs = Inputs.parse(values, rules=OWN.within(max_duration_s=self._config.max_duration_s))
         seed = prediction.seed
         if seed is None:
             is_open = inputs.seed is None or inputs.seed < 0

@@ -51,7 +51,7 @@ def model(model_owner: str, model_name: str, service: HasService, owner: HasOwne
 def versions(model_owner: str, model_name: str, service: HasService, owner: HasOwner) -> Response:
     """A model's versions: one."""
     version = _found(service, model_owner, model_name)
-    return JSONResponse(whole_page([service.views.version(version, _schema(service))]))
+    return JSONResponse(whole_page([_view(service, version)]))
 
 
 @router.get("/models/{model_owner}/{model_name}/versions/{version_id}")
@@ -59,11 +59,8 @@ def version(
     model_owner: str, model_name: str, version_id: str, service: HasService, owner: HasOwner
 ) -> Response:
     """One version, by its id or the beginning of it."""
-    return JSONResponse(
-        service.views.version(
-            _version(service, model_owner, model_name, version_id), _schema(service)
-        )
-    )
+    version = _version(service, model_owner, model_name, version_id)
+    return JSONResponse(_view(service, version))
 
 
 @router.post("/models/{model_owner}/{model_name}/versions/{version_id}/trainings", status_code=422)
@@ -144,12 +141,9 @@ def _version(service: Service, model_owner: str, model_name: str, version_id: st
     return version
 
 
-def _schema(service: Service) -> dict[str, Any]:
-    config = service.config
-    return openapi_schema(
-        max_duration_s=config.max_duration_s, max_prompt_chars=config.max_prompt_chars
-    )
+def _view(service: Service, version: Version) -> dict[str, Any]:
+    return service.views.version(version, openapi_schema(service.rules(version)))
 
 
 def _model(service: Service, version: Version) -> dict[str, Any]:
-    return service.views.model(version, _schema(service), n_runs=0)
+    return service.views.model(version, openapi_schema(service.rules(version)), n_runs=0)

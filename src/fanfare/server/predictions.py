@@ -123,7 +123,7 @@ def store_order(
 ) -> Prediction:
     """Everything about a new prediction that may block; ProblemError when it can't be."""
     webhook, events = order.hook(service.config)
-    inputs = check_inputs(order.input, service.input_limits)
+    inputs = check_inputs(order.input, service.rules(version))
     source = keep_source(service, owner, inputs.get("input_audio"))
     if source is not None:
         inputs["input_audio"] = source.value

@@ -9,6 +9,7 @@ from typing import Annotated, Protocol
 from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
+from fanfare.rules import Rules
 from fanfare.server.auth import Tokens
 from fanfare.server.config import ServeConfig
 from fanfare.server.files import Files
@@ -18,8 +19,7 @@ from fanfare.server.limits import Room
 from fanfare.server.metrics import Metrics
 from fanfare.server.problems import unauthenticated
 from fanfare.server.store import Store
-from fanfare.server.validation import InputLimits
-from fanfare.server.versions import Catalogue
+from fanfare.server.versions import Catalogue, Version
 from fanfare.server.views import Views
 
 
@@ -58,10 +58,12 @@ class Service:
     """Threads that may create predictions at a time: the store takes one after the other anyway,
     and those who only read must not wait for a thread behind a crowd of them."""
 
-    @property
-    def input_limits(self) -> InputLimits:
-        """What requests may ask for."""
-        return InputLimits(self.config.max_duration_s, self.config.max_prompt_chars)
+    def rules(self, version: Version) -> Rules:
+        """What requests of a version may ask for here."""
+        config = self.config
+        return version.rules.within(
+            max_duration_s=config.max_duration_s, max_prompt_chars=config.max_prompt_chars
+        )
 
     def wake_worker(self) -> None:
         """Tell the worker that there is something to do; without it, it finds out by itself."""

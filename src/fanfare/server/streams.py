@@ -24,7 +24,7 @@ router = APIRouter(prefix="/v1", tags=["streams"])
 PING_S = 10
 GROWTH_POLL_S = 0.1
 CHUNK_BYTES = 64 * 1024
-CONTENT_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg"}
+CONTENT_TYPES = {".wav": "audio/wav", ".mp3": "audio/mpeg"}
 
 
 class BrokenStreamError(Exception):
@@ -118,8 +118,7 @@ async def audio(
 ) -> Response:
     """The sound, from its beginning and as fast as it is made; once it is done, the file."""
     prediction = await _allowed(service, request, prediction_id, token)
-    kind = str(prediction.input.get("output_format", "wav"))
-    path = service.growing.path(prediction_id, kind)
+    path = service.growing.path(prediction_id, str(prediction.input.get("output_format", "wav")))
     if not prediction.is_final:
         await anyio.to_thread.run_sync(service.growing.want, prediction_id)
         service.wake_worker()
@@ -139,7 +138,7 @@ async def audio(
                 raise ProblemError(408, "Nobody listens any more.")
     return StreamingResponse(
         _follow(service, prediction_id, file),
-        media_type=CONTENT_TYPES.get(kind, "application/octet-stream"),
+        media_type=CONTENT_TYPES[path.suffix],
         headers={"Cache-Control": "no-store", "Accept-Ranges": "none"},
     )
 

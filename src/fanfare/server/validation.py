@@ -1,7 +1,7 @@
 """A prediction's inputs as they came → checked values, or a 422 that names every wrong one.
 
 Lenient where clients are sloppy (explicit nulls, numbers written as text, names that are no inputs
-and must not even be stored), strict in everything else; the rules are those of `Inputs`.
+and must not even be stored), strict in everything else.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from fanfare.errors import InputError
 from fanfare.inputs import Inputs
+from fanfare.rules import Rules
 from fanfare.server.problems import InvalidField, InvalidInputError
 
 _ALONE = {"prompt": "x", "input_audio": "x"}
@@ -23,34 +23,26 @@ _NUMBER = re.compile(r"\s*[+-]?[0-9]{1,18}(\.[0-9]{0,18})?\s*")
 _SCHEMES = ("http://", "https://", "data:")
 
 
-@dataclass(frozen=True)
-class InputLimits:
-    """What a server allows beyond the rules of `Inputs`."""
-
-    max_duration_s: int
-    max_prompt_chars: int
-
-
-def check_inputs(values: Mapping[str, object], limits: InputLimits) -> dict[str, Any]:
-    """The inputs that were given, coerced and checked, in their published order.
+def check_inputs(values: Mapping[str, object], rules: Rules) -> dict[str, Any]:
+    """The inputs that were given, coerced and checked, in their order.
 
     Raises InvalidInputError. `input_audio` is a URL or a data: URI then; whether it leads anywhere
     isn't checked here.
     """
-    rules = _rules(limits)
+    described = _described(rules)
     given = {
-        name: _coerced(values[name], rule["type"])
-        for name, rule in rules.items()
+        name: _coerced(values[name], about["type"])
+        for name, about in described.items()
         if values.get(name) is not None
     }
     wrong = [
         field
         for name, value in given.items()
-        if (field := _broken(name, value, rules[name], limits.max_duration_s))
+        if (field := _broken(name, value, described[name], rules))
     ]
     if not wrong:
         try:
-            Inputs.parse(given, max_duration_s=limits.max_duration_s)
+            Inputs.parse(given, rules=rules)
         except InputError as error:
             wrong = [_together(error, given)]
     if wrong:
@@ -59,12 +51,10 @@ def check_inputs(values: Mapping[str, object], limits: InputLimits) -> dict[str,
 
 
 @lru_cache(maxsize=4)
-def _rules(limits: InputLimits) -> dict[str, dict[str, Any]]:
-    rules: dict[str, dict[str, Any]] = Inputs.json_schema(max_duration_s=limits.max_duration_s)[
-        "properties"
-    ]
-    rules["prompt"]["maxLength"] = min(limits.max_prompt_chars, rules["prompt"]["maxLength"])
-    return rules
+def _described(rules: Rules) -> dict[str, dict[str, Any]]:
+    """What each input accepts."""
+    properties: dict[str, dict[str, Any]] = Inputs.json_schema(rules)["properties"]
+    return properties
 
 
 def _coerced(value: object, kind: str) -> object:
@@ -79,41 +69,41 @@ def _coerced(value: object, kind: str) -> object:
 
 
 def _broken(
-    name: str, value: object, rule: Mapping[str, Any], max_duration_s: int
+    name: str, value: object, about: Mapping[str, Any], rules: Rules
 ) -> InvalidField | None:
     """The rule of its own that a value breaks, worded as JSON schema validators do."""
     field = f"input.{name}"
-    if rule.get("format") == "uri":
+    if about.get("format") == "uri":
         if isinstance(value, str) and value.strip()[:8].lower().startswith(_SCHEMES):
             return None
         return InvalidField("format", field, "Does not match format 'uri'")
-    if isinstance(value, str) and len(value) > rule.get("maxLength", len(value)):
-        limit = rule["maxLength"]
+    if isinstance(value, str) and len(value) > about.get("maxLength", len(value)):
+        limit = about["maxLength"]
         text = f"String length must be less than or equal to {limit}"
         return InvalidField("string_lte", field, text)
     try:
-        Inputs.parse({**_ALONE, name: value}, max_duration_s=max_duration_s)
+        Inputs.parse({**_ALONE, name: value}, rules=rules)
     except InputError as error:
-        return _worded(field, value, rule, error.hint)
+        return _worded(field, value, about, error.hint)
     return None
 
 
-def _worded(field: str, value: object, rule: Mapping[str, Any], hint: str) -> InvalidField:
-    if "enum" in rule and isinstance(value, str):
-        listed = ", ".join(json.dumps(choice) for choice in rule["enum"])
+def _worded(field: str, value: object, about: Mapping[str, Any], hint: str) -> InvalidField:
+    if "enum" in about and isinstance(value, str):
+        listed = ", ".join(json.dumps(choice) for choice in about["enum"])
         return InvalidField("enum", field, f"{field} must be one of the following: {listed}")
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if is_number and rule["type"] in {"integer", "number"}:
-        if "maximum" in rule and value > rule["maximum"]:
-            text = f"Must be less than or equal to {rule['maximum']}"
+    if is_number and about["type"] in {"integer", "number"}:
+        if "maximum" in about and value > about["maximum"]:
+            text = f"Must be less than or equal to {about['maximum']}"
             return InvalidField("number_lte", field, text)
-        if "minimum" in rule and value < rule["minimum"]:
-            text = f"Must be greater than or equal to {rule['minimum']}"
+        if "minimum" in about and value < about["minimum"]:
+            text = f"Must be greater than or equal to {about['minimum']}"
             return InvalidField("number_gte", field, text)
     given = _json_type(value)
-    if given == rule["type"]:
+    if given == about["type"]:
         return InvalidField("invalid", field, hint)
-    return InvalidField("invalid_type", field, f"Expected: {rule['type']}, given: {given}")
+    return InvalidField("invalid_type", field, f"Expected: {about['type']}, given: {given}")
 
 
 def _json_type(value: object) -> str:

@@ -14,6 +14,7 @@ from pathlib import PurePath
 from typing import Any
 
 from fanfare.inputs import Inputs
+from fanfare.rules import OWN, PUBLISHED, Rules
 from fanfare.server.config import REPLICATE_MODEL, REPLICATE_VERSION
 
 OWN_OWNER = "fanfare"
@@ -55,6 +56,11 @@ class Version:
         if self.model == REPLICATE_MODEL:
             return f"MusicGen fine-tuned on epic music, as an API. Here the weights are: {shown}."
         return f"Music from a prompt by the weights {shown}."
+
+    @property
+    def rules(self) -> Rules:
+        """Which inputs it takes: the published version those that its callers know, and no more."""
+        return PUBLISHED if self.model == REPLICATE_MODEL else OWN
 
 
 class Catalogue:
@@ -121,12 +127,12 @@ def _model_name(weights: str) -> str:
 
 
 @lru_cache(maxsize=4)
-def openapi_schema(*, max_duration_s: int, max_prompt_chars: int) -> dict[str, Any]:
-    """A version's OpenAPI document, as cog makes it of a predictor with these inputs.
+def openapi_schema(rules: Rules) -> dict[str, Any]:
+    """The OpenAPI document of a version, as cog makes it of a predictor with these inputs.
 
     The same one every time: it is not to be changed.
     """
-    inputs, choices = _input_schema(max_duration_s, max_prompt_chars)
+    inputs, choices = _input_schema(rules)
     schemas: dict[str, Any] = {
         "Input": inputs,
         "Output": {"type": "string", "title": "Output", "format": "uri"},
@@ -141,13 +147,11 @@ def openapi_schema(*, max_duration_s: int, max_prompt_chars: int) -> dict[str, A
     }
 
 
-def _input_schema(max_duration_s: int, max_prompt_chars: int) -> tuple[dict[str, Any], Any]:
+def _input_schema(rules: Rules) -> tuple[dict[str, Any], Any]:
     """The inputs, and a component for each that is chosen from a list."""
     properties: dict[str, Any] = {}
     choices: dict[str, Any] = {}
-    made = Inputs.json_schema(max_duration_s=max_duration_s)["properties"]
-    made["prompt"]["maxLength"] = min(max_prompt_chars, made["prompt"]["maxLength"])
-    for name, rule in made.items():
+    for name, rule in Inputs.json_schema(rules)["properties"].items():
         entry = {**rule, "title": name.replace("_", " ").title()}
         if "enum" in entry:
             choices[name] = {
