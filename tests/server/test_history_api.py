@@ -13,6 +13,7 @@ from serving import Served, serving, tone
 
 from fanfare.epic.understand import understand
 from fanfare.server.playground.ideas import IDEAS
+from fanfare.server.playground.studio import Studio
 
 
 @pytest.fixture
@@ -169,6 +170,76 @@ def test_a_share_shows_one_result_and_nothing_of_its_owner(
         assert anyone.get("/v1/history").status_code == 401
         http.delete(f"/v1/history/{id_}")
         assert anyone.get(f"/v1/shared/{capability}").status_code == 404
+
+
+def test_a_piece_is_looked_at_once_and_by_who_has_its_token(
+    served: Served, http: httpx.Client
+) -> None:
+    upload = http.post("/v1/files", files={"content": ("a.wav", tone(1.0, 207), "audio/wav")})
+    id_ = created(http, "brass", input_audio=upload.json()["urls"]["get"])
+    made = until(http, id_, "succeeded")
+    with served.client() as anyone:
+        found = anyone.get(made["analysis_url"])
+        assert found.status_code == 200, found.text
+        assert found.headers["content-type"] == "application/json"
+        assert found.json()["duration_s"] == 2
+        assert found.json()["melody"]["agreement"] > 0.9
+        assert anyone.get(f"/v1/history/{id_}/analysis").status_code == 401
+        assert anyone.get(f"/v1/history/{id_}/analysis?token=x").status_code == 404
+    prediction = served.store.prediction(id_, None)
+    assert prediction is not None
+    assert prediction.output_file is not None
+    kept = served.files.derived(prediction.output_file)
+    kept.write_bytes(b'{"kept": true}')
+    assert http.get(f"/v1/history/{id_}/analysis").json() == {"kept": True}
+    with served.client("other-token") as other:
+        assert other.get(f"/v1/history/{id_}/analysis").status_code == 404
+    http.delete(f"/v1/history/{id_}")
+    assert not kept.exists()
+
+
+def test_downloads_have_a_name_and_the_format_asked_for(served: Served, http: httpx.Client) -> None:
+    made = until(http, created(http, "Héroïc <brass>!", duration=4), "succeeded")
+    with served.client() as anyone:
+        got = {name: anyone.get(path) for name, path in made["downloads"].items()}
+    assert got["wav"].content == tone(1.0, 207)
+    for name, (kind, head) in {
+        "wav": ("audio/wav", b"RIFF"),
+        "mp3": ("audio/mpeg", b"\xff"),
+        "flac": ("audio/flac", b"fLaC"),
+    }.items():
+        assert got[name].headers["content-type"] == kind
+        assert got[name].content.startswith(head)
+        disposition = got[name].headers["content-disposition"]
+        assert disposition.startswith(f'attachment; filename="heroic-brass-s7.{name}"')
+    end = time.monotonic() + 10
+    while list(served.config.home.glob("files/incoming/*")):  # removed once it is sent
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    wrong = http.get(f"/v1/history/{made['id']}/download", params={"format": "exe"})
+    assert wrong.status_code == 422
+
+
+def test_what_is_not_made_can_t_be_had(http: httpx.Client) -> None:
+    failed = until(http, created(http, "fail"), "failed")
+    assert (failed["downloads"], failed["analysis_url"]) == (None, None)
+    for part in ("analysis", "download"):
+        answer = http.get(f"/v1/history/{failed['id']}/{part}")
+        assert answer.status_code == 409
+        assert "failed" in answer.json()["detail"]
+
+
+def test_an_errand_that_fails_is_told_plainly(served: Served, http: httpx.Client) -> None:
+    made = until(http, created(http, "brass"), "succeeded")
+    before = served.app.state.studio
+    served.app.state.studio = Studio(served.files, ["false"])
+    try:
+        assert http.get(f"/v1/history/{made['id']}/analysis").status_code == 503
+        answer = http.get(f"/v1/history/{made['id']}/download?format=mp3")
+        assert answer.status_code == 503
+        assert list(served.config.home.glob("files/incoming/*")) == []
+    finally:
+        served.app.state.studio = before
 
 
 def test_what_the_page_begins_with(served: Served, http: httpx.Client) -> None:

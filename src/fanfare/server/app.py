@@ -68,7 +68,7 @@ def create_app(
     # The stream's route stands before the file's: its path has the same shape.
     for routes in (predictions, streams, uploads, downloads, models, operations):
         app.include_router(routes.router)
-    playground.install(app, config)
+    playground.install(app, service)
     # The last one added is the outermost.
     app.add_middleware(
         BodyLimit,

@@ -2,6 +2,7 @@
 
     files/
         <id>                  whole files; the store says what they are
+        derived/<id>.json     what was found out about a file; it goes with it
         incoming/<id>.part    files that are being written
 
 A file is first whole on the disk and then known to the store; it is first forgotten by the store
@@ -27,7 +28,7 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 from anyio import to_thread
 
 from fanfare.server.database import free_bytes
-from fanfare.server.ids import is_id, new_id
+from fanfare.server.ids import LENGTH, is_id, new_id
 from fanfare.server.incoming import Incoming, StorageFullError, as_storage_error
 from fanfare.server.media import EXTENSIONS, clean_name, clean_type, sniff
 from fanfare.server.records import File, NewFile
@@ -38,6 +39,7 @@ ROOM_BYTES = 2 * STORE_ROOM_BYTES
 """Files leave so much of the disk free; the store needs it."""
 ORPHAN_AGE_S = 3600
 """What the store doesn't know may still be on its way to it for so long."""
+DERIVED = "derived"
 _CAPABILITY = re.compile(r"([a-z0-9]{26})-([0-9a-f]{1,16})-([0-9a-f]{32})")
 
 
@@ -112,6 +114,14 @@ class Files:
         assert is_id(file_id), file_id
         return self._folder / file_id
 
+    def derived(self, file_id: str) -> Path:
+        """Where what was found out about a file is kept, if it is."""
+        return self._folder / DERIVED / f"{self.path(file_id).name}.json"
+
+    def temporary(self) -> Path:
+        """A free name for a file that is soon removed, at the latest by `sweep`."""
+        return self._incoming / f"{new_id()}.part"
+
     def file_of(self, file_id: str) -> File | None:
         """What the store knows of a file, whosever it is."""
         return self._store.file(file_id, None)
@@ -134,14 +144,16 @@ class Files:
         """Remove files that the store has forgotten."""
         for file_id in file_ids:
             self.path(file_id).unlink(missing_ok=True)
+            self.derived(file_id).unlink(missing_ok=True)
 
     def sweep(self) -> int:
         """Remove what crashes left behind; how many files."""
         before = time.time() - ORPHAN_AGE_S
         parts = [entry for entry in os.scandir(self._incoming) if _is_older(entry, before)]
         lying = [e for e in os.scandir(self._folder) if is_id(e.name) and _is_older(e, before)]
-        known = self._store.known_files(entry.name for entry in lying)
-        gone = parts + [entry for entry in lying if entry.name not in known]
+        lying += [e for e in _entries(self._folder / DERIVED) if _is_older(e, before)]
+        known = self._store.known_files(entry.name[:LENGTH] for entry in lying)
+        gone = parts + [entry for entry in lying if entry.name[:LENGTH] not in known]
         for entry in gone:
             with suppress(FileNotFoundError):
                 os.unlink(entry.path)
@@ -250,6 +262,13 @@ class Files:
 
     def _mac(self, capability: str, expiry: int) -> str:
         return hmac.digest(self._key, f"output {capability} {expiry}".encode(), "sha256").hex()[:32]
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        return list(os.scandir(folder))
+    except FileNotFoundError:
+        return []
 
 
 def _is_older(entry: os.DirEntry[str], before: float) -> bool:

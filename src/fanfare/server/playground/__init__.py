@@ -6,13 +6,15 @@ import time
 
 from fastapi import FastAPI
 
-from fanfare.server.config import ServeConfig
 from fanfare.server.playground import history, overview, pages
+from fanfare.server.playground.studio import Studio
+from fanfare.server.service import Service
 
 
-def install(app: FastAPI, config: ServeConfig) -> None:
+def install(app: FastAPI, service: Service) -> None:
     """Give an app the page and its routes."""
     app.state.began_s = time.monotonic()
-    app.state.pages = pages.Pages(pages.FOLDER, config.base_url)
+    app.state.pages = pages.Pages(pages.FOLDER, service.config.base_url)
+    app.state.studio = Studio(service.files)
     for routes in (pages, overview, history):
         app.include_router(routes.router)
