@@ -45,7 +45,15 @@ ARROWS: dict[str, set[str]] = {
 """Beside KNOWN_TO_ALL: for each room, the rooms it may import from."""
 
 PLAYERS = {"model", "session", "predict", "stream", "chunks", "piece", "audio", "weights", "engine"}
-PLAYERS_FILES = {"worker.py", "playing.py", "intake.py", "clerk.py", "sound.py", "memory.py"}
+PLAYERS_FILES = {
+    "worker.py",
+    "playing.py",
+    "intake.py",
+    "clerk.py",
+    "sound.py",
+    "memory.py",
+    "shelf.py",
+}
 EXCEPTIONS = {
     # Judges the finished road, so it stands at its end.
     "epic/evaluate.py": {"model", "piece", "predict"},

@@ -69,6 +69,8 @@ class FakeWorker:
     woken: threading.Event = field(default_factory=threading.Event)
     stop: threading.Event = field(default_factory=threading.Event)
     let_go: threading.Event = field(default_factory=threading.Event)
+    loaded: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    is_there: bool = True
 
     def wake(self) -> None:
         self.woken.set()
@@ -81,6 +83,14 @@ class FakeWorker:
 
     def figures(self) -> Mapping[str, float]:
         return {"steps_per_second": 200.0}
+
+    def models(self) -> Mapping[str, Mapping[str, Any]]:
+        return self.loaded
+
+    def shelve(self, name: str, *, is_wanted: bool) -> bool:
+        if self.is_there:
+            self.loaded[name] = {"state": "loading" if is_wanted else "unloaded"}
+        return self.is_there
 
     def run(self) -> None:
         while not self.stop.is_set():

@@ -276,6 +276,37 @@ def test_status(served: Served, http: httpx.Client) -> None:
         assert anyone.get("/v1/status").status_code == 401
 
 
+def test_models_are_loaded_and_let_go(served: Served, http: httpx.Client) -> None:
+    worker = served.worker
+    assert [line["state"] for line in http.get("/v1/loaded").json()["models"]] == ["unloaded"] * 2
+    answer = http.post("/v1/loaded/fanfare/epic-mini")
+    assert (answer.status_code, answer.json()["state"]) == (202, "loading")
+    place = {"state": "loaded", "memory_bytes": 7, "engine": "onnxruntime int8", "n_playing": 1}
+    worker.loaded["epic-mini"] = {**place, "licence": "Apache-2.0", "error": None}
+    own, epic = http.get("/v1/loaded").json()["models"]
+    assert own == {
+        **worker.loaded["epic-mini"],
+        "owner": "fanfare",
+        "name": "epic-mini",
+        "weights": "epic-mini",
+        "is_default": True,
+        "engine": "onnxruntime",
+        "precision": "int8",
+    }
+    assert {**epic, "owner": "fanfare", "name": "epic-mini"} == own
+    assert http.delete("/v1/loaded/fanfare/epic-mini").json()["state"] == "unloaded"
+    assert http.post("/v1/loaded/fanfare/other").status_code == 404
+    worker.is_there = False
+    try:
+        assert http.post("/v1/loaded/fanfare/epic-mini").status_code == 503
+    finally:
+        worker.is_there = True
+    with served.client() as anyone:
+        assert anyone.get("/v1/loaded").status_code == 401
+        assert anyone.post("/v1/loaded/fanfare/epic-mini").status_code == 401
+        assert anyone.delete("/v1/loaded/fanfare/epic-mini").status_code == 401
+
+
 @pytest.mark.parametrize("idea", IDEAS)
 def test_every_idea_is_understood(idea: str) -> None:
     meant = understand(idea)

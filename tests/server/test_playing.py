@@ -241,3 +241,67 @@ def test_loading_and_unloading_leaves_no_memory_behind(text_folder: Path) -> Non
     assert shelf.n_alive <= 1
     assert seen[-1] - seen[3] < 8e6
     band.close()
+
+
+def states(made: Players) -> dict[str, str]:
+    return {name: place.state for name, place in made.places().items()}
+
+
+def test_models_are_loaded_and_let_go_when_they_are_told(shelf: Shelf) -> None:
+    made = players(shelf)
+    made.preload("a")
+    made.preload("b")
+    assert states(made) == {"a": "loading", "b": "loading"}
+    while "loading" in states(made).values():
+        made.tick()
+    place = made.places()["a"]
+    assert (place.state, place.engine, place.n_playing) == ("loaded", "torch float32", 0)
+    made.submit(part("one"))
+    while not made.n_playing:
+        made.tick()
+    assert made.places()["a"].n_playing == 1
+    made.unload("a")
+    assert states(made) == {"b": "loaded"}
+    assert ended(play(made, 1), Played) == ["one"]  # what has begun ends as it began
+    made.tick()
+    assert shelf.n_alive == 1
+    made.submit(part("two"))  # and who asks for it loads it again
+    assert ended(play(made, 1), Played) == ["two"]
+    assert shelf.names == ["a", "b", "a"]
+    made.close()
+
+
+def test_a_model_that_can_t_be_loaded_says_so_until_it_is_tried_again(shelf: Shelf) -> None:
+    made = players(shelf)
+    made.preload("broken")
+    while made.is_loading:
+        made.tick()
+    place = made.places()["broken"]
+    assert place.state == "failed"
+    assert place.error is not None
+    assert "secret" not in place.error
+    made.preload("broken")
+    assert states(made) == {"broken": "loading"}
+    while made.is_loading:
+        made.tick()
+    made.unload("broken")
+    assert states(made) == {}
+    made.close()
+
+
+def test_a_model_waits_for_room(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(playing, "size_on_disk", lambda name: 60)
+    monkeypatch.setattr(playing, "memory_in_use", iter(range(0, 10_000, 60)).__next__)
+    made = players(shelf, budget_bytes=100)
+    made.submit(part("one"))
+    while not made.n_playing:
+        made.tick()
+    made.preload("b")
+    made.tick()
+    assert states(made) == {"a": "loaded", "b": "loading"}
+    assert shelf.names == ["a"]
+    play(made, 1)
+    while "loading" in states(made).values():
+        made.tick()
+    assert states(made) == {"b": "loaded"}
+    made.close()

@@ -28,6 +28,8 @@ for line in sys.stdin:
     hint = json.loads(line)
     if "wake" in hint:
         print(json.dumps({"changed": name}), flush=True)
+    for word in {"load", "unload"} & set(hint):
+        print(json.dumps({"models": {hint[word]: {"state": word}}}), flush=True)
     if "stop" in hint:
         break
 """
@@ -62,11 +64,17 @@ def test_hints_go_both_ways_and_tokens_don_t(tmp_path: Path) -> None:
         assert supervisor.figures() == {"playing": 1, "tokens": 0, "up": 1.0, "restarts": 0.0}
         supervisor.wake()
         until(lambda: changed)
+        assert supervisor.shelve("small", is_wanted=True)
+        until(lambda: supervisor.models() == {"small": {"state": "load"}})
+        assert supervisor.shelve("small", is_wanted=False)
+        until(lambda: supervisor.models() == {"small": {"state": "unload"}})
         pid = supervisor.pid
         assert pid is not None
     assert changed[0].startswith("worker-")
     assert supervisor.pid is None
     supervisor.wake()  # nobody is there, and nothing happens
+    assert not supervisor.shelve("small", is_wanted=True)
+    assert supervisor.models() == {}
 
 
 def test_what_a_dead_worker_had_goes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -344,3 +344,31 @@ def test_growing_files_of_what_is_over_are_removed(stage: Stage) -> None:
     with stage.working():
         stage.ended(waits)
     assert growing.all() == set()
+
+
+def test_models_come_and_go_as_they_are_told(tmp_path: Path, tiny: Model) -> None:
+    stage = Stage(tmp_path / "home", tiny, models=("epic-mini", "small"))
+
+    def states() -> dict[str, str]:
+        models = [hint["models"] for hint in stage.told if "models" in hint]
+        return {name: place["state"] for name, place in models[-1].items()} if models else {}
+
+    def until(expected: dict[str, str]) -> dict[str, Any]:
+        end = time.monotonic() + DEADLINE_S
+        while states() != expected:
+            assert time.monotonic() < end, states()
+            time.sleep(0.01)
+        return next(hint["models"] for hint in reversed(stage.told) if "models" in hint)
+
+    with stage.working() as worker:
+        until({"epic-mini": "loaded", "small": "unloaded"})
+        worker.shelve("small", is_wanted=True)
+        worker.shelve("../elsewhere", is_wanted=True)
+        until({"epic-mini": "loaded", "small": "loaded"})
+        worker.shelve("epic-mini", is_wanted=False)
+        told = until({"epic-mini": "unloaded", "small": "loaded"})
+        assert told["small"]["engine"] == "torch float32"
+        assert told["epic-mini"]["licence"] == "Apache-2.0"  # its files say so
+        assert stage.ended(stage.ask(3)).status == "succeeded"
+        until({"epic-mini": "loaded", "small": "loaded"})
+    stage.store.close()

@@ -21,6 +21,7 @@ from fanfare.model import Model
 from fanfare.piece import Audio
 from fanfare.predict import Finished, Progress
 from fanfare.server.memory import give_back, memory_in_use, size_on_disk
+from fanfare.server.shelf import Place, place_in_memory
 from fanfare.session import MAX_PIECES, Canceled, Failed, Session
 
 log = logging.getLogger(__name__)
@@ -131,6 +132,8 @@ class Players:
         self._leaving: list[_Player] = []
         self._waiting: list[Part] = []
         self._loading: tuple[str, Future[tuple[Model, int]]] | None = None
+        self._asked: list[str] = []  # to be loaded when there is room
+        self._failed: dict[str, str] = {}  # to load, and why
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self.is_held = False  # nobody new is let in
         self.n_steps = 0  # so far, each of all parts that were played then
@@ -176,6 +179,7 @@ class Players:
     def tick(self) -> list[PlayEvent]:
         """Load and admit what can be, then one step of all who are played."""
         events = self._loaded() + self._admitted()
+        self._want_asked()
         for player in self._all():
             if player.parts:
                 events += self._stepped(player)
@@ -185,9 +189,29 @@ class Players:
         return events
 
     def preload(self, name: str) -> None:
-        """Load a model before anybody asks for it, if there is room."""
-        if self._loading is None and name not in self._players:
-            self._begin_loading(name)
+        """Load a model before anybody asks for it, as soon as there is room."""
+        if name not in (*self._players, *self._asked):
+            self._failed.pop(name, None)
+            self._asked.append(name)
+            self._want_asked()
+
+    def unload(self, name: str) -> None:
+        """Let a model go, once it has played what it has begun; who asks for it loads it again."""
+        self._failed.pop(name, None)
+        if name in self._asked and not self._is_loading(name):
+            self._asked.remove(name)
+        if name in self._players:
+            self._leave(name)
+
+    def places(self) -> dict[str, Place]:
+        """The models that are in memory, on their way there, or could not be had."""
+        found = {name: Place("failed", error=why) for name, why in self._failed.items()}
+        found |= {name: Place("loading") for name in self._asked}
+        if self._loading is not None:
+            found[self._loading[0]] = Place("loading")
+        for name, player in self._players.items():
+            found[name] = place_in_memory(player.model, player.n_bytes, len(player.parts))
+        return found
 
     def reload(self) -> None:
         """From now on play by what the files hold; what has begun ends as it began."""
@@ -216,6 +240,7 @@ class Players:
             return []
         name, future = self._loading
         self._loading = None
+        self._asked = [asked for asked in self._asked if asked != name]
         try:
             model, n_bytes = future.result()
             session = model.session(self._max_pieces)
@@ -224,6 +249,7 @@ class Players:
             reason = "The model's weights can't be loaded; the server's log says why."
             if isinstance(error, MemoryError):
                 reason = "There is too little memory for the model."
+            self._failed[name] = reason
             return [Refused(part, reason) for part in self._taken(name)]
         self._players[name] = _Player(model, session, n_bytes, self._clock())
         log.info("the model %s is loaded: %.0f MB", name, n_bytes / 1e6)
@@ -305,10 +331,16 @@ class Players:
         if self._make_room(n_bytes, keep=name) or not self._all():
             self._begin_loading(name)
 
+    def _want_asked(self) -> None:
+        """Go on with what was asked for without a piece to play."""
+        for name in self._asked[:1]:
+            self._want(name)
+
     def _is_loading(self, name: str) -> bool:
         return self._loading is not None and self._loading[0] == name
 
     def _begin_loading(self, name: str) -> None:
+        self._failed.pop(name, None)
         self._loading = (name, self._loader.submit(self._measured, name))
 
     def _measured(self, name: str) -> tuple[Model, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Protocol
 
 from anyio import CapacityLimiter
 from fastapi import Depends, Request
@@ -37,6 +37,12 @@ class Supervisor(Protocol):
 
     def figures(self) -> Mapping[str, float]:
         """What the worker last said of itself, by name; for Prometheus."""
+
+    def models(self) -> Mapping[str, Mapping[str, Any]]:
+        """Where the worker last said that each model is, by name."""
+
+    def shelve(self, name: str, *, is_wanted: bool) -> bool:
+        """Have a model loaded, or let go; False when there is no worker to do it."""
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ class Supervisor:
         self._n_hopeless = 0
         self._n_restarts = 0
         self._figures: dict[str, float] = {}
+        self._models: dict[str, dict[str, Any]] = {}
         self._listeners: list[Callable[[str], None]] = []
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
@@ -89,6 +90,14 @@ class Supervisor:
         """What the worker last said of itself, and how it fares."""
         return {**self._figures, "up": float(self._is_ready), "restarts": float(self._n_restarts)}
 
+    def models(self) -> Mapping[str, Mapping[str, Any]]:
+        """Where the worker last said that each model is, by name; see `shelf.Place`."""
+        return self._models
+
+    def shelve(self, name: str, *, is_wanted: bool) -> bool:
+        """Have a model loaded, or let go; False when there is no worker to do it."""
+        return self._is_ready and self._send({"load" if is_wanted else "unload": name})
+
     @property
     def pid(self) -> int | None:
         """The worker's process; None = there is none now."""
@@ -106,6 +115,7 @@ class Supervisor:
                 log.error("the worker can't be started: %s", error)
                 code = -1
             got_ready, self._is_ready, self._figures = self._is_ready, False, {}
+            self._models = {}
             released = self._surely_release(name)
             for id in released:
                 self._tell(id)
@@ -154,6 +164,8 @@ class Supervisor:
             self._is_ready = True
         if "figures" in hint:
             self._figures = hint["figures"]
+        if "models" in hint:
+            self._models = hint["models"]
         if "changed" in hint:
             self._tell(str(hint["changed"]))
 
@@ -161,14 +173,16 @@ class Supervisor:
         for changed in self._listeners:
             changed(id)
 
-    def _send(self, hint: Any) -> None:
-        """Write a line to the worker; one that is gone misses nothing by it."""
+    def _send(self, hint: Any) -> bool:
+        """Write a line to the worker; one that is gone misses nothing by it. Whether it took it."""
         with self._lock:
             process = self._process
             if process is None or process.stdin is None or process.stdin.closed:
-                return
+                return False
             with contextlib.suppress(OSError, ValueError):
                 process.stdin.write(json.dumps(hint).encode() + b"\n")
+                return True
+            return False
 
     def _surely_release(self, name: str | None) -> list[str]:
         """Put back what a worker had claimed, once the store lets us."""

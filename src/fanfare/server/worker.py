@@ -5,8 +5,10 @@ server is gone, and the worker goes too. Its standard output gives hints back:
 
     in    {"wake": true}    there may be something new        {"stop": 20.0}   end within seconds
           {"reload": true}  play by what the files hold now
+          {"load": "<name>"}, {"unload": "<name>"}  a model, into memory or out of it
     out   {"ready": true}   the first model is loaded         {"changed": "<prediction>"}
           {"figures": {…}}  how it is doing
+          {"models": {…}}   where each model is, when that has changed; see shelf.py
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from fanfare.server.intake import Intake, Jobs
 from fanfare.server.logs import configure
 from fanfare.server.memory import give_back, resident_bytes
 from fanfare.server.playing import Part, Played, Players
+from fanfare.server.shelf import Shelf
 from fanfare.server.store import Store
 from fanfare.session import MAX_PIECES
 
@@ -80,6 +83,9 @@ class Worker:
         self._arrived: queue.SimpleQueue[Part] = queue.SimpleQueue()
         self._stop_by_s: float | None = None
         self._reloads = False
+        self._shelf = Shelf(config.models)
+        self._shelved: queue.SimpleQueue[tuple[str, bool]] = queue.SimpleQueue()
+        self._told_models: dict[str, Any] = {}
         self._is_ready = False
         self._told_s = 0.0
         self._pace = _Pace(time.monotonic())
@@ -116,6 +122,12 @@ class Worker:
         self._reloads = True
         self._awake.set()
 
+    def shelve(self, name: str, *, is_wanted: bool) -> None:
+        """Load a model, or let it go; names that the server wasn't started with are no models."""
+        if name in self._config.models:
+            self._shelved.put((name, is_wanted))
+            self._awake.set()
+
     def leave(self) -> None:
         """There is no server any more: hand everything back, at once."""
         self.stop(0)
@@ -142,6 +154,9 @@ class Worker:
         if self._reloads:
             self._reloads = False
             self._players.reload()
+        while not self._shelved.empty():
+            name, is_wanted = self._shelved.get()
+            (self._players.preload if is_wanted else self._players.unload)(name)
         while not self._arrived.empty():
             self._players.submit(self._arrived.get())
         for event in self._players.tick():
@@ -175,9 +190,14 @@ class Worker:
         if not self._is_ready and self._players.loaded:
             self._is_ready = True
             self._tell({"ready": True})
+            self._shelf.start()
         if now - self._told_s < TELL_S:
             return
         self._told_s = now
+        models = self._shelf.told(self._players.places())
+        if models != self._told_models:
+            self._told_models = models
+            self._tell({"models": models})
         progress = self._players.progress()
         if progress:
             self._clerk.take(Came(progress))
@@ -243,6 +263,8 @@ def _obey(worker: Worker, lines: TextIO) -> None:
             worker.stop(float(hint["stop"]))
         if hint.get("reload"):
             worker.reload()
+        for word in {"load", "unload"} & hint.keys():
+            worker.shelve(str(hint[word]), is_wanted=word == "load")
         if hint.get("wake"):
             worker.wake()
     # The engine may be amid something long; nothing of ours outlives the server all the same.

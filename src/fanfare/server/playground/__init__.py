@@ -6,7 +6,7 @@ import time
 
 from fastapi import FastAPI
 
-from fanfare.server.playground import history, overview, pages
+from fanfare.server.playground import history, overview, pages, shelves
 from fanfare.server.playground.studio import Studio
 from fanfare.server.service import Service
 
@@ -16,5 +16,5 @@ def install(app: FastAPI, service: Service) -> None:
     app.state.began_s = time.monotonic()
     app.state.pages = pages.Pages(pages.FOLDER, service.config.base_url)
     app.state.studio = Studio(service.files)
-    for routes in (pages, overview, history):
+    for routes in (pages, overview, history, shelves):
         app.include_router(routes.router)
