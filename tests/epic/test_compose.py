@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from fanfare.epic.attributes import (
+    EFFECTS,
     FORMS,
     INSTRUMENTS,
     MOODS,
@@ -17,8 +18,9 @@ from fanfare.epic.attributes import (
     Mood,
 )
 from fanfare.epic.brief import frames_per_beat, settle
-from fanfare.epic.compose import compose, fold, nearest, voice_lead
+from fanfare.epic.compose import compose
 from fanfare.epic.corpus import piece, wish
+from fanfare.epic.harmony import fold, nearest, voice_lead
 from fanfare.epic.palette import VOICES
 from fanfare.epic.score import DRUMS, Chord
 
@@ -83,7 +85,7 @@ def test_every_score_is_playable(seed: int) -> None:
         if note.instrument in VOICES:
             assert VOICES[note.instrument].low <= note.pitch <= VOICES[note.instrument].high
         else:
-            assert note.instrument in DRUMS
+            assert note.instrument in (EFFECTS if note.role == "effect" else DRUMS)
     assert score.chords[0].start == 0
     assert score.chords[-1].end == n_frames
     for before, after in zip(score.chords, score.chords[1:], strict=False):

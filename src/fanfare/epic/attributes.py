@@ -48,7 +48,7 @@ PERCUSSION = ("taiko", "timpani", "snare", "cymbals", "toms", "tam_tam", "shaker
 EFFECTS = ("braam", "riser", "impact", "sub_drop", "whoosh", "reverse")
 """Sounds of trailers: a blast of low brass, a rising noise, a hit, a falling sine, a rush of air, a
 cymbal played backwards."""
-INSTRUMENTS = PITCHED + PERCUSSION[:4]
+INSTRUMENTS = PITCHED + PERCUSSION + EFFECTS
 
 MIN_BPM, MAX_BPM = 60.0, 166.0
 MAX_INTENSITY = 3

@@ -107,6 +107,7 @@ def _brief(wanted: Attributes, heard: Heard, rng: random.Random, meter: int = 4)
         bpm=float(np.clip(bpm, MIN_BPM, MAX_BPM)),
         key=heard.key,
         mode=heard.mode,
+        scale=wanted.scale if wanted.mode == heard.mode else None,
         meter=meter,
     )
     if wanted.intensity is None:

@@ -5,38 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fanfare.epic.attributes import Form, Mood
-from fanfare.epic.score import Quality, Role
-
-Degree = tuple[int, Quality]
-"""A chord relative to the tonic: semitones above it, and its quality."""
-
-MINOR_PROGRESSIONS: tuple[tuple[Degree, ...], ...] = (
-    ((0, "min"), (8, "maj"), (3, "maj"), (10, "maj")),
-    ((0, "min"), (10, "maj"), (8, "maj"), (7, "maj")),
-    ((0, "min"), (5, "min"), (8, "maj"), (7, "maj")),
-    ((0, "min"), (8, "maj"), (5, "min"), (7, "maj")),
-    ((0, "min"), (3, "maj"), (10, "maj"), (5, "min")),
-    ((0, "min"), (0, "min"), (8, "maj"), (10, "maj")),
-    ((0, "min"), (7, "min"), (8, "maj"), (5, "min")),
-    ((0, "min"), (8, "maj"), (10, "maj"), (0, "min")),
-    ((0, "min"), (5, "min"), (0, "min"), (7, "maj")),
-)
-DARK_PROGRESSIONS: tuple[tuple[Degree, ...], ...] = (
-    ((0, "min"), (0, "min"), (1, "maj"), (0, "min")),
-    ((0, "min"), (8, "min"), (0, "min"), (7, "maj")),
-    ((0, "min"), (6, "dim"), (5, "min"), (7, "maj")),
-    ((0, "min"), (3, "min"), (0, "min"), (8, "maj")),
-)
-MAJOR_PROGRESSIONS: tuple[tuple[Degree, ...], ...] = (
-    ((0, "maj"), (7, "maj"), (9, "min"), (5, "maj")),
-    ((0, "maj"), (5, "maj"), (9, "min"), (7, "maj")),
-    ((0, "maj"), (9, "min"), (5, "maj"), (7, "maj")),
-    ((0, "maj"), (4, "min"), (5, "maj"), (7, "maj")),
-    ((0, "maj"), (10, "maj"), (5, "maj"), (0, "maj")),
-    ((0, "maj"), (2, "min"), (5, "maj"), (7, "maj")),
-    ((0, "maj"), (5, "maj"), (0, "maj"), (7, "maj")),
-)
-CADENCES: dict[str, Degree] = {"minor": (0, "min"), "major": (0, "maj")}
+from fanfare.epic.score import Role
 
 
 @dataclass(frozen=True)
@@ -141,21 +110,21 @@ VOICES: dict[str, Voice] = {
     "bells": Voice(14, 55, 79, ("melody", "arp"), 0.8, True),
     "organ": Voice(19, 36, 84, ("pad", "bass", "melody", "arp"), 0.7),
     "guitar": Voice(24, 40, 83, ("arp", "melody", "bass"), 1.0, True),
-    "violin": Voice(40, 55, 98, ("melody", "arp")),
-    "cello": Voice(42, 36, 74, ("melody", "bass", "arp")),
+    "violin": Voice(40, 55, 98, ("melody", "counter", "arp")),
+    "cello": Voice(42, 36, 74, ("melody", "bass", "counter", "arp")),
     "contrabass": Voice(43, 28, 55, ("bass", "melody"), 1.1),
     "tremolo": Voice(44, 40, 88, ("pad", "melody", "bass"), 0.9),
     "pizzicato": Voice(45, 40, 88, ("arp", "bass", "melody"), 1.1, True),
     "harp": Voice(46, 36, 98, ("arp", "melody", "bass"), 1.1, True),
     "strings": Voice(48, 36, 91, ("pad", "arp", "melody", "bass"), 0.95),
     "choir": Voice(52, 43, 79, ("pad", "melody"), 1.0),
-    "trumpet": Voice(56, 54, 84, ("melody", "arp"), 0.9),
-    "trombone": Voice(57, 36, 69, ("melody", "bass", "pad"), 0.95),
-    "horn": Voice(60, 40, 77, ("melody", "pad"), 1.1),
+    "trumpet": Voice(56, 54, 84, ("melody", "counter", "arp"), 0.9),
+    "trombone": Voice(57, 36, 69, ("melody", "bass", "counter", "pad"), 0.95),
+    "horn": Voice(60, 40, 77, ("melody", "pad", "counter"), 1.1),
     "brass": Voice(61, 40, 79, ("melody", "pad", "bass"), 0.85),
-    "oboe": Voice(68, 58, 86, ("melody",), 0.85),
-    "clarinet": Voice(71, 52, 88, ("melody", "arp"), 0.9),
-    "flute": Voice(73, 60, 94, ("melody", "arp"), 1.0),
+    "oboe": Voice(68, 58, 86, ("melody", "counter"), 0.85),
+    "clarinet": Voice(71, 52, 88, ("melody", "counter", "arp"), 0.9),
+    "flute": Voice(73, 60, 94, ("melody", "counter", "arp"), 1.0),
     "pad": Voice(89, 36, 84, ("pad", "bass"), 0.9),
     "viola": Voice(41, 48, 86, ("melody", "counter", "arp")),
     "tuba": Voice(58, 28, 58, ("bass", "melody"), 1.0),
@@ -187,50 +156,5 @@ STROKES: dict[str, tuple[int, int, int]] = {
 }
 """Stroke → bank, program and key; timpani strokes are tuned to the chord's root instead."""
 
-OSTINATI: tuple[tuple[int, ...], ...] = (
-    (0, 0, 2, 0, 1, 0, 2, 0),
-    (0, 1, 2, 1, 0, 1, 2, 1),
-    (0, 0, 0, 1, 0, 0, 0, 2),
-    (2, 1, 0, 1, 2, 1, 0, 1),
-    (0, 2, 1, 2, 3, 2, 1, 2),
-    (0, 3, 0, 2, 0, 1, 0, 2),
-)
-"""Bowed figures in eighths: indices into the chord's tones upward from its root."""
-
-FIGURES: tuple[tuple[int, ...], ...] = (
-    (0, 1, 2, 3, 4, 3, 2, 1),
-    (0, 2, 1, 3, 2, 4, 3, 2),
-    (0, 1, 2, 4, 3, 2, 1, 2),
-    (4, 3, 2, 1, 0, 1, 2, 3),
-    (0, 2, 4, 5, 4, 2, 3, 2),
-)
-"""Plucked figures in eighths."""
-
-RHYTHMS: dict[int, dict[str, tuple[tuple[float, ...], ...]]] = {
-    4: {
-        "long": ((2, 2), (4,), (3, 1), (2, 1, 1), (1, 3)),
-        "mixed": ((1, 1, 2), (1.5, 0.5, 2), (2, 1, 1), (1.5, 1.5, 1), (1, 0.5, 0.5, 2)),
-        "busy": ((0.5, 0.5, 1, 0.5, 0.5, 1), (1, 0.5, 0.5, 1, 1), (1.5, 0.5, 1, 1), (1, 1, 1, 1)),
-    },
-    3: {
-        "long": ((3,), (2, 1), (1, 2)),
-        "mixed": ((1, 1, 1), (1.5, 0.5, 1), (2, 0.5, 0.5)),
-        "busy": ((0.5, 0.5, 1, 1), (1, 0.5, 0.5, 1), (0.5, 0.5, 0.5, 0.5, 1)),
-    },
-}
-"""Melody rhythms of one bar, in quarters."""
-
-DRUM_PATTERNS: dict[int, tuple[dict[str, tuple[float, ...]], ...]] = {
-    4: (
-        {"taiko_low": (0, 1.5, 3), "taiko_high": (2, 2.5, 3.5), "timpani": (0,)},
-        {"taiko_low": (0, 0.75, 2), "taiko_high": (1, 1.5, 3, 3.25, 3.5), "timpani": (0, 2)},
-        {"taiko_low": (0, 2), "taiko_high": (1, 3, 3.5), "snare": (0, 1, 1.5, 2, 3, 3.5)},
-        {"taiko_low": (0, 1, 2, 3), "taiko_high": (0.5, 2.5, 3.5), "timpani": (0, 3)},
-        {"taiko_low": (0, 2.5), "timpani": (0, 1.5, 2.5), "snare": (1, 3)},
-    ),
-    3: (
-        {"taiko_low": (0, 2), "taiko_high": (1, 1.5, 2.5), "timpani": (0,)},
-        {"taiko_low": (0,), "taiko_high": (1, 2), "snare": (1, 1.5, 2, 2.5), "timpani": (0, 2)},
-    ),
-}
-"""Strokes of one bar at full force, in quarters from its start."""
+COUNTERS = ("cello", "horn", "viola", "bassoon", "clarinet", "english_horn", "trombone")
+"""Who may play a counter-melody unasked."""

@@ -93,6 +93,8 @@ class Renderer:
         channels: dict[tuple[str, str], int] = {}
         events: list[tuple[int, int, str, int, int, int]] = []
         for note in score.notes:
+            if note.role == "effect":
+                continue
             line = (note.role, note.instrument)
             if line not in channels:
                 channels[line] = CHANNELS[len(channels)]

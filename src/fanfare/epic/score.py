@@ -152,6 +152,8 @@ class Brief:
         pulse: whether the beat is to be heard throughout, since somebody asked for that tempo.
         scale: the tones drawn on; None = what is usual for the mode.
         texture: how many play.
+        lift: semitones by which the last climax lies higher than what came before.
+        parts: the parts of the form that were asked for, each with its weight (0 = as usual).
     """
 
     frames_per_beat: int
@@ -165,6 +167,8 @@ class Brief:
     pulse: bool = False
     scale: Scale | None = None
     texture: Texture = "full"
+    lift: int = 0
+    parts: tuple[tuple[Part, float], ...] = ()
 
     @property
     def bpm(self) -> float:
