@@ -12,7 +12,7 @@ from fanfare.errors import InputError
 from fanfare.server.records import NewFile, Page, Prediction
 from fanfare.server.store import Store
 from fanfare.server.store_history import Standing
-from stores import asked, opened
+from stores import Clocks, asked, opened
 
 
 @pytest.fixture
@@ -80,6 +80,22 @@ def test_places_in_the_queue(store: Store) -> None:
         others: Standing(False, None),
     }
     assert store.standings([]) == {}
+
+
+def test_how_fast_it_was_lately(tmp_path: Path) -> None:
+    clocks = Clocks()
+    with opened(tmp_path, clocks) as store:
+        assert store.lately() is None
+        for music_s, work_s in ((100.0, 1.0), (None, 1.0), (8.0, 4.0), (4.0, 4.0)):
+            made = created(store, "piece")
+            store.claim("worker", 1, 2)
+            store.begin(made, by="worker")
+            clocks.pass_(work_s)
+            metrics = {} if music_s is None else {"audio_duration_s": music_s}
+            store.succeed(made, "o" * 26, metrics, by="worker")
+        created(store, "still waiting")
+        assert store.lately(2) == 12 / 8
+        assert store.lately() == pytest.approx(112 / 9)
 
 
 def test_what_is_deleted_is_gone_and_stopped(store: Store) -> None:

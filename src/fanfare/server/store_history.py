@@ -68,6 +68,19 @@ class HistoryRows(Database):
                 places = {id: at for at, id in enumerate(connection.execute(queue).scalars())}
         return {id: Standing(id in starred, places.get(id)) for id in ids}
 
+    def lately(self, n: int = 20) -> float | None:
+        """Seconds of music per second of work, over the last `n` pieces of whomever's.
+
+        None when there are none whose worker said how long they are.
+        """
+        made = select(predictions.c.metrics).where(predictions.c.status == "succeeded")
+        with self.reading() as connection:
+            found = connection.execute(made.order_by(predictions.c.seq.desc()).limit(n)).scalars()
+            both = [(m.get("audio_duration_s", 0), m.get("predict_time", 0)) for m in found]
+        known = [(music_s, work_s) for music_s, work_s in both if music_s and work_s]
+        work_s = sum(work_s for _, work_s in known)
+        return sum(music_s for music_s, _ in known) / work_s if known else None
+
     def star(self, id: str, owner: str, *, is_starred: bool) -> bool:
         """Mark a prediction, or take its mark away; False when that owner has none of that id."""
         with self.writing() as connection:

@@ -47,7 +47,7 @@ def status(request: Request, service: HasService, owner: HasOwner) -> Response:
     supervisor = service.supervisor
     figures = dict(supervisor.figures()) if supervisor is not None else {}
     memory = figures.get("memory_bytes")
-    factor = figures.get("real_time_factor")
+    factor = service.store.lately()
     return JSONResponse(
         {
             "queue": service.store.counts(),
