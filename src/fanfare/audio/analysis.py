@@ -30,7 +30,7 @@ CHROMA_WINDOW_S = 0.25
 CHROMA_LOW_HZ, CHROMA_HIGH_HZ = 100.0, 4200.0
 """Below, neighbouring tones are one to a window of a quarter second; above, there is little but
 overtones."""
-SILENCE_DB = -50.0
+SILENCE_DB = -40.0
 """A column this far below the loudest has no chroma worth showing."""
 N_BANDS = 96
 FFT_SIZE = 2048
@@ -98,8 +98,8 @@ def chroma(mono: npt.NDArray[np.float32], rate_hz: int, step_s: float | None = N
     )  # [12, columns]
     strongest = power.max(axis=0)
     is_silent = strongest <= max(float(strongest.max()) * 10 ** (SILENCE_DB / 10), 1e-12)
-    # Square roots, so that quieter tones of a chord are seen beside the loudest.
-    values = np.sqrt(power / np.maximum(strongest, 1e-12))
+    # Less than proportional, so that quieter tones of a chord are seen beside the loudest.
+    values = (power / np.maximum(strongest, 1e-12)) ** 0.7
     values[:, is_silent] = 0.0
     return Chroma(values, step_s)
 
