@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from fanfare.cli.again import again
 from fanfare.cli.doctor import doctor
 from fanfare.cli.generate import generate
 from fanfare.cli.inspect import inspect
@@ -47,5 +48,6 @@ def _root(
 app.command()(generate)
 app.command()(serve)
 app.command()(inspect)
+app.command()(again)
 app.add_typer(models)
 app.command()(doctor)
