@@ -171,11 +171,17 @@ def test_what_crashes_left_is_swept(files: Files, monkeypatch: pytest.MonkeyPatc
     (folder / ("z" * 26)).write_bytes(b"never known")
     (folder / "streams").mkdir()
     (folder / "streams" / f"{'s' * 26}.wav").write_bytes(b"still growing")
+    found = files.derived(kept.id)
+    found.parent.mkdir()
+    found.write_bytes(b"what was found out about it")
+    files.derived("g" * 26).write_bytes(b"about one that is gone")
     assert files.sweep() == 0  # they may be on their way
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + 7200)
-    assert files.sweep() == 2
-    assert sorted(lying(files)) == sorted([kept.id, f"{'s' * 26}.wav"])
+    assert files.sweep() == 3
+    assert sorted(lying(files)) == sorted([kept.id, found.name, f"{'s' * 26}.wav"])
+    files.delete(kept.id, "me")
+    assert not found.exists()
 
 
 def test_half_a_file_is_never_under_its_name(tmp_path: Path) -> None:

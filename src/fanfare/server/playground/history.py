@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Request
@@ -49,13 +49,13 @@ def history(
     page = service.store.history(
         owner, query=query, starred=starred, before=before or None, limit=limit
     )
-    return JSONResponse({"results": entries(service, page.results), "next": page.older})
+    return _sent({"results": entries(service, page.results), "next": page.older})
 
 
 @router.get("/history/{prediction_id}")
 def get(prediction_id: str, service: HasService, owner: HasOwner) -> Response:
     """One of them as it is now."""
-    return JSONResponse(entry(service, found(service, prediction_id, owner)))
+    return _sent(entry(service, found(service, prediction_id, owner)))
 
 
 @router.put("/history/{prediction_id}")
@@ -63,7 +63,7 @@ def mark(prediction_id: str, change: Mark, service: HasService, owner: HasOwner)
     """Star it, or take the star away."""
     if not service.store.star(prediction_id, owner, is_starred=change.starred):
         raise not_found()
-    return JSONResponse(entry(service, found(service, prediction_id, owner)))
+    return _sent(entry(service, found(service, prediction_id, owner)))
 
 
 @router.delete("/history/{prediction_id}", status_code=204)
@@ -118,9 +118,12 @@ async def download(
 @router.get("/shared/{capability}")
 def get_shared(capability: str, service: HasService) -> Response:
     """One result for whoever has its link; no other credential is needed."""
-    return JSONResponse(
-        shared(service, by_token(service, capability)), headers={"Cache-Control": "no-store"}
-    )
+    return _sent(shared(service, by_token(service, capability)))
+
+
+def _sent(answer: dict[str, Any]) -> Response:
+    """An answer that no cache keeps: it changes, and it holds tokens."""
+    return JSONResponse(answer, headers={"Cache-Control": "no-store"})
 
 
 def _finished(service: Service, request: Request, prediction_id: str, token: str) -> Prediction:
