@@ -264,6 +264,7 @@ def _plan(
     if bundle.config.plan_features is None:
         return None
     from fanfare.epic.director import direct
+    from fanfare.epic.layout import Layout
 
     heard = None
     if excerpt is not None:
@@ -274,6 +275,7 @@ def _plan(
         seed=seed,
         melody=None if request.continuation else heard,
         excerpt=heard if request.continuation else None,
+        layout=Layout.from_json(bundle.extra.get("plan")),
     )
     return torch.from_numpy(plan)
 

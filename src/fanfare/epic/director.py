@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanfare.epic import listen
-from fanfare.epic.attributes import MAX_BPM, MIN_BPM, PITCHED, Attributes, Mode
+from fanfare.epic.attributes import MAX_BPM, MIN_BPM, Attributes, Mode
 from fanfare.epic.brief import settle
 from fanfare.epic.compose import compose, form_levels
+from fanfare.epic.control import Control
+from fanfare.epic.layout import LAYOUT_1, Layout
 from fanfare.epic.plan import (
-    GROUPS,
     Grid,
     lean,
     plan_of,
@@ -29,9 +30,7 @@ from fanfare.epic.score import FRAME_RATE_HZ, Brief, Chord, Score
 from fanfare.epic.understand import understand
 
 FloatArray = NDArray[np.float32]
-EXCERPT_UNKNOWN = ("bass", "melody", "arp", "drums", "onsets", "instruments", "frames")
-"""What is not heard in an excerpt well enough to put it into its plan."""
-
+FREE = Control()
 
 MIN_HEARD_SAMPLES = listen.SAMPLE_RATE_HZ // 2
 
@@ -62,6 +61,8 @@ def direct(
     seed: int,
     melody: FloatArray | None = None,
     excerpt: FloatArray | None = None,
+    control: Control = FREE,
+    layout: Layout = LAYOUT_1,
 ) -> FloatArray:
     """The plan of a piece.
 
@@ -71,22 +72,31 @@ def direct(
         seed: draws what prompt and audio leave open.
         melody: audio [N] whose tune, chords and tempo the piece takes.
         excerpt: audio [N] that the piece begins with and goes on from.
+        control: tempo, key, chords and form that the caller fixes. Audio has its own tempo, key
+            and chords: beside it, only the form counts.
+        layout: of the plan that the weights know.
 
     Returns:
-        Features [T, F].
+        Features [T, F] of that layout.
     """
     assert melody is None or excerpt is None
-    wanted, rng = understand(prompt), random.Random(seed)
+    wanted, rng = control.over(understand(prompt)), random.Random(seed)
+    heard_in = melody if melody is not None else excerpt
+    if heard_in is None:
+        return plan_of(write_score(wanted, n_frames, rng, control), layout)
+    heard = hear(heard_in)
+    brief = replace(_brief(wanted, heard, rng), parts=control.parts)
     if melody is not None:
-        return _follow(wanted, hear(melody), melody, n_frames, rng)
-    if excerpt is not None:
-        return _go_on(wanted, hear(excerpt), n_frames, rng)
-    return plan_of(write_score(wanted, n_frames, rng))
+        return _follow(brief, heard, melody, n_frames, rng, layout)
+    return _go_on(brief, heard, n_frames, rng, layout)
 
 
-def write_score(wanted: Attributes, n_frames: int, rng: random.Random) -> Score:
-    """The score of a piece made from words alone."""
-    return compose(settle(wanted, rng), n_frames, rng)
+def write_score(
+    wanted: Attributes, n_frames: int, rng: random.Random, control: Control = FREE
+) -> Score:
+    """The score of a piece made from words, and from what the caller fixes."""
+    brief = replace(settle(wanted, rng), parts=control.parts)
+    return compose(brief, n_frames, rng, control.chords(brief, n_frames))
 
 
 def hear(wav: FloatArray) -> Heard:
@@ -115,56 +125,64 @@ def _brief(wanted: Attributes, heard: Heard, rng: random.Random, meter: int = 4)
     return replace(settle(wanted, rng), pulse=False)  # nobody asked for that tempo
 
 
-def _go_on(wanted: Attributes, heard: Heard, n_frames: int, rng: random.Random) -> FloatArray:
+def _go_on(
+    brief: Brief, heard: Heard, n_frames: int, rng: random.Random, layout: Layout
+) -> FloatArray:
     """What was heard, as far as it is known; then new music on its beat and in its key."""
     P = min(heard.n_frames, n_frames)
-    brief = _brief(wanted, heard, rng)
     bar = brief.frames_per_beat * brief.meter
     # The new part starts at the first bar line, on the excerpt's own beat, at or before the joint.
     start = round((P - heard.grid.offset) // bar * bar + heard.grid.offset)
-    fresh = plan_of(compose(brief, n_frames - min(start, P), rng))
+    fresh = plan_of(compose(brief, n_frames - min(start, P), rng), layout)
     plan = np.zeros((n_frames, fresh.shape[1]), np.float32)
     plan[start if start > 0 else 0 :] = fresh[-start if start < 0 else 0 :][
         : n_frames - max(start, 0)
     ]
     heard_part = np.zeros((P, plan.shape[1]), np.float32)
-    write_time(heard_part, replace(heard.grid, frames_per_beat=brief.frames_per_beat))
+    write_time(heard_part, replace(heard.grid, frames_per_beat=brief.frames_per_beat), layout)
     for chord in heard.chords:
-        write_chord(heard_part, chord.start, min(chord.end, P), chord.pitch_classes, None)
-    write_levels(heard_part, np.full(P, heard.level, np.float32))
-    plan[:P] = lean(heard_part, EXCERPT_UNKNOWN)
+        end = min(chord.end, P)
+        write_chord(heard_part, chord.start, end, chord.pitch_classes, None, layout)
+    write_levels(heard_part, np.full(P, heard.level, np.float32), layout)
+    plan[:P] = lean(heard_part, layout.masked, layout)
     return plan
 
 
 def _follow(
-    wanted: Attributes, heard: Heard, wav: FloatArray, n_frames: int, rng: random.Random
+    brief: Brief,
+    heard: Heard,
+    wav: FloatArray,
+    n_frames: int,
+    rng: random.Random,
+    layout: Layout,
 ) -> FloatArray:
     """The tune and chords that were heard, played by the ensemble that the prompt asks for.
 
     A recording shorter than the piece is repeated.
     """
-    brief = _brief(wanted, heard, rng)
     if not brief.ensemble.melody:
         lead = brief.ensemble.pitched[:1] or ("strings",)
         brief = replace(brief, ensemble=replace(brief.ensemble, melody=lead))
     chords = _repeat(heard.chords, heard.n_frames, n_frames)
     score = compose(brief, n_frames, rng, chords)
-    score.notes = [note for note in score.notes if note.role != "melody"]
-    plan = plan_of(score)
-    write_time(plan, Grid(brief.frames_per_beat, brief.meter, heard.grid.offset))
+    # A counter-melody was written against another tune than the one that was heard.
+    score.notes = [note for note in score.notes if note.role not in ("melody", "counter")]
+    plan, slices = plan_of(score, layout), layout.slices
+    write_time(plan, Grid(brief.frames_per_beat, brief.meter, heard.grid.offset), layout)
     levels = np.repeat(form_levels(brief, len(score.levels)), score.frames_per_bar)
-    write_levels(plan, levels[:n_frames].astype(np.float32))
+    write_levels(plan, levels[:n_frames].astype(np.float32), layout)
     tune = listen.melody_of(wav)
-    plan[:, GROUPS["melody"]] = 0
-    columns = [PITCHED.index(name) for name in brief.ensemble.melody]
+    plan[:, slices["melody"]] = 0
+    places = [layout.voice(name) for name in brief.ensemble.melody]
+    columns = [place for place in places if place is not None]
     for first in range(0, n_frames, heard.n_frames):
         for note in tune:
             start, end = first + note.start, min(first + note.end, n_frames)
             if start >= n_frames:
                 break
-            write_tone(plan, "melody", start, end, note.pitch, 0.8)
-            plan[start:end, GROUPS["instruments"]][:, columns] = 0.8
-            plan[start, GROUPS["onsets"]][2] = 0.8
+            write_tone(plan, "melody", start, end, note.pitch, 0.8, layout)
+            plan[start:end, slices["instruments"]][:, columns] = 0.8
+            plan[start, slices["onsets"]][layout.onsets.index("melody")] = 0.8
     return plan
 
 

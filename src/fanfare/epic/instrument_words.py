@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fanfare.epic.attributes import EFFECTS, PERCUSSION
+
 # The second entry is how exactly the words name the instruments: 2 by name, 1 as one of a family.
 _DRUMS = ("taiko", "timpani")
 _WINDS = ("flute", "oboe", "clarinet")
@@ -10,8 +12,8 @@ INSTRUMENT_WORDS: tuple[tuple[tuple[str, ...], int, str], ...] = (
         pianoforte, electric piano, rhodes, piano chords, piano keys, klavier, flugel, teclado"""),
     (("celesta",), 2, """celesta, celeste, music box, musicbox, toy piano, kalimba, spieluhr,
         spieldose, boite a musique, caja de musica, caja musical, carillon a musique"""),
-    (("glockenspiel",), 2, """glockenspiel, glock, xylophone, vibraphone, marimba, sleigh bells,
-        jingle bells, crotales, xylophon, xilofono, metallophone"""),
+    (("glockenspiel",), 2, """glockenspiel, glock, vibraphone, sleigh bells,
+        jingle bells, crotales, metallophone"""),
     (("bells",), 2, """bell, bells, tubular bell, tubular bells, church bell, church bells,
         chime, chimes, tolling, cathedral bell, cathedral bells, glocken, kirchenglocke,
         kirchenglocken, rohrenglocken, cloche, cloches, campana, campanas, campane, carillon,
@@ -22,12 +24,12 @@ INSTRUMENT_WORDS: tuple[tuple[tuple[str, ...], int, str], ...] = (
         electric guitar, steel guitar, lute, mandolin, banjo, ukulele, sitar, oud, balalaika,
         guitarist, gitarre, akustikgitarre, laute, guitare, luth, guitarra, laud, chitarra,
         violao, guitar riff"""),
-    (("violin",), 2, """violin, fiddle, viola, violinist, violon, erhu, geige, violine, bratsche,
+    (("violin",), 2, """violin, fiddle, violinist, violon, erhu, geige, violine,
         violino, alto violin, sologeige, solovioline"""),
     (("cello",), 2, """cello, cellos, celli, violoncello, cellist, violoncelle, violonchelo,
         chelo, violoncelo, viola da gamba, chello"""),
     (("contrabass",), 2, """contrabass, contrabasses, double bass, double basses, upright bass,
-        string bass, bass, basses, bassline, bass line, sub bass, bass guitar, basslines, low
+        string bass, bass, basses, bassline, bass line, bass guitar, basslines, low
         bass, kontrabass, kontrabasse, contrebasse, contrabajo, contrabbasso, contrabaixo"""),
     (("tremolo",), 2, """tremolo, tremolos, tremolando, tremolo strings, strings tremolo,
         trembling strings, tremolo violins, string tremolo, string tremolos, shivering strings,
@@ -50,15 +52,15 @@ INSTRUMENT_WORDS: tuple[tuple[tuple[str, ...], int, str], ...] = (
     (("choir",), 2, """choir, choirs, choral, chorale, chorus, vocal, vocals, vocalist, voice,
         voices, singer, singers, singing, sung, soprano, sopranos, tenor, chant, chants,
         chanting, latin chant, gregorian chant, gregorian, monks, male choir, boys choir, boy
-        choir, childrens choir, children choir, women choir, men choir, vocalise, humming, oohs,
-        ooh, aahs, aah, ahhs, chor, chore, mannerchor, frauenchor, kinderchor, stimme, stimmen,
+        choir, childrens choir, children choir, women choir, men choir,
+        aahs, aah, ahhs, chor, chore, mannerchor, frauenchor, kinderchor, stimme, stimmen,
         gesang, choeur, choeurs, voix, chanteurs, coro, coros, voz, voces, coral, canto, cori,
         voci, vozes, opera singer, a cappella, acappella, a capella, acapella"""),
     (("trumpet",), 2, """trumpet, trumpets, cornet, bugle, bugles, flugelhorn, trompete,
         trompeten, trompette, trompettes, trompeta, trompetas, tromba, trombe, trumpeter,
         clairon"""),
-    (("trombone",), 2, """trombone, trombones, low brass, tuba, tubas, bass trombone, posaune,
-        posaunen, tuben, trombon, cimbasso, deep brass, tiefes blech, bass brass"""),
+    (("trombone",), 2, """trombone, trombones, low brass, bass trombone, posaune,
+        posaunen, trombon, cimbasso, deep brass, tiefes blech, bass brass"""),
     (("horn",), 2, """horn, horns, french horn, french horns, english hunting horn, waldhorn,
         waldhorner, horner, cor d harmonie, cors d harmonie, cor, cors, trompas, trompa,
         corno, corni, hunting horn, war horn, war horns, battle horns, euphonium, viking horn,
@@ -67,17 +69,15 @@ INSTRUMENT_WORDS: tuple[tuple[tuple[str, ...], int, str], ...] = (
         blech, blechblaser, blechblasern, blaser, cuivres, metales, ottoni, metais,
         vientos metal"""),
     (("horn", "brass"), 2, "horn section, horns section"),
-    (("brass", "trombone"), 2, """braam, braams, bwaam, bwaams, bram, brams, inception horn,
-        inception horns, braaam, braaams, brahms hits"""),
     (("brass", "trumpet"), 1, "fanfare, fanfares, fanfaren"),
     (("brass", "trumpet", "trombone", "horn"), 1, """brass quintet, brass band, brass quartet,
         brass choir"""),
-    (("oboe",), 2, """oboe, oboes, english horn, cor anglais, englischhorn, duduk, bagpipe,
+    (("oboe",), 2, """oboe, oboes, bagpipe,
         hautbois, oboi, shawm"""),
-    (("clarinet",), 2, """clarinet, clarinets, bass clarinet, saxophone, sax, bassoon, bassoons,
-        klarinette, klarinetten, fagott, clarinette, clarinettes, basson, clarinete, clarinetes,
-        clarinetto, fagot"""),
-    (("flute",), 2, """flute, flutes, piccolo, recorder, pan flute, panpipes, pan pipes, tin
+    (("clarinet",), 2, """clarinet, clarinets, bass clarinet, saxophone, sax,
+        klarinette, klarinetten, clarinette, clarinettes, clarinete, clarinetes,
+        clarinetto,"""),
+    (("flute",), 2, """flute, flutes, recorder, pan flute, panpipes, pan pipes, tin
         whistle, whistle, irish whistle, shakuhachi, ney, wooden flute, bamboo flute, flautist,
         flutist, flote, floten, querflote, blockflote, panflote, flute traversiere, flauta,
         flautas, flauto, flauti"""),
@@ -91,7 +91,7 @@ INSTRUMENT_WORDS: tuple[tuple[tuple[str, ...], int, str], ...] = (
         synthiflachen, synthetiseur, synthe, nappe, nappes, sintetizador, sintetizadores,
         sintetizzatore, electronica"""),
     (("taiko",), 2, """taiko, taikos, taiko drum, taiko drums, bass drum, bass drums, gran cassa,
-        toms, tom toms, tomtoms, frame drum, frame drums, bodhran, djembe, surdo, kick drum,
+         frame drum, frame drums, bodhran, djembe, surdo, kick drum,
         grosse trommel, grosse caisse, bombo, japanese drums"""),
     (_DRUMS, 1, """drum, drums, drumming, war drum, war drums, tribal drum, tribal drums, battle
         drums, cinematic drums, thunder drums, percussion, percussions, percussionist,
@@ -108,10 +108,40 @@ INSTRUMENT_WORDS: tuple[tuple[tuple[str, ...], int, str], ...] = (
         drumrolls, field drum, field drums, kleine trommel, marschtrommel, marschtrommeln, caisse
         claire, caja clara, redoblante, military snare, military snares, rullante, tambor
         militar, tambour militaire"""),
-    (("cymbals",), 2, """cymbal, cymbals, cymbal crash, crash cymbal, crash cymbals, gong, gongs,
-        tam tam, crashes, hi hat, hi hats, hihat, hihats, cymbal swells, cymbal swell, cymbal
+    (("cymbals",), 2, """cymbal, cymbals, cymbal crash, crash cymbal, crash cymbals,
+         crashes, hi hat, hi hats, hihat, hihats, cymbal swells, cymbal swell, cymbal
         roll, becken, cymbale, cymbales, platillos, platillo, piatti, beckenschlag,
         beckenschlage"""),
+    (("viola",), 2, "viola, viola solo, bratsche, bratschen"),
+    (("tuba",), 2, "tuba, tubas, tuben, bass tuba, contrabass tuba"),
+    (("english_horn",), 2, """english horn, english horns, cor anglais, englischhorn, cors anglais,
+        corno ingles, corno inglese, duduk"""),
+    (("bassoon",), 2, """bassoon, bassoons, contrabassoon, fagott, fagotte, basson, bassons, fagot,
+        fagotto"""),
+    (("piccolo",), 2, "piccolo, piccolos, piccolo flute, piccoloflote, flautin, ottavino"),
+    (("marimba",), 2, "marimba, marimbas, xylophone, xylophones, xylophon, xilofono, balafon"),
+    (("voices",), 2, """oohs, ooh, humming, vocalise, wordless voices, female voices, soft voices,
+        whispered voices, summende stimmen, bouches fermees"""),
+    (("synth_bass",), 2, """synth bass, synth basses, bass synth, sub bass, analog bass, hybrid
+        bass, moog bass, synthbass, pulsing synth bass"""),
+    (("toms",), 2, """toms, tom toms, tomtoms, tom tom, floor tom, floor toms, concert toms, roto
+        toms"""),
+    (("tam_tam",), 2, "gong, gongs, tam tam, tam tams, tamtam, gong hit, gong hits, tamtams"),
+    (("shaker",), 2, "shaker, shakers, maracas, rattle, rattles, egg shaker, caxixi"),
+    (("anvil",), 2, """anvil, anvils, metal hits, metallic hits, metallic percussion, hammered
+        metal, amboss, enclume, yunque, metal percussion, industrial percussion"""),
+    (("braam",), 2, """braam, braams, bwaam, bwaams, bram, brams, inception horn, inception horns,
+        braaam, braaams, brahms hits, bwah, horn of doom"""),
+    (("riser",), 2, "riser, risers, uplifter, uplifters, tension riser, rising sweep, noise riser"),
+    (("impact",), 2, """impacts, cinematic impact, cinematic impacts, impact hits, deep impacts,
+        slam, slams, trailer hits, cinematic hits, booms, cinematic booms"""),
+    (("sub_drop",), 2, """sub drop, sub drops, subdrop, subdrops, bass drop, bass drops, sub boom,
+        sub booms, sub hits, downlifter"""),
+    (("whoosh",), 2, "whoosh, whooshes, swoosh, swooshes, swish, wooshes, woosh"),
+    (("reverse",), 2, """reverse cymbal, reverse cymbals, reversed cymbal, reversed cymbals, reverse
+        swell, reverse swells, reversed swells, backwards cymbal"""),
+    (("braam", "riser", "impact"), 1, """trailer effects, trailer sounds, sound effects, trailer
+        sound design, hybrid elements, cinematic effects"""),
     (("strings", "brass", "horn", "timpani"), 1, """orchestra, orchestral, full orchestra,
         symphony orchestra, symphonic, symphony, philharmonic, philharmonic orchestra, orchester,
         orchestriert, orchesterstuck, sinfonisch, symphonisch, sinfonieorchester, orchestre,
@@ -126,10 +156,13 @@ INSTRUMENT_WORDS: tuple[tuple[tuple[str, ...], int, str], ...] = (
 
 # What leaving a family out leaves out beside the instruments its word names.
 FAMILIES: dict[tuple[str, ...], tuple[str, ...]] = {
-    _DRUMS: ("taiko", "timpani", "snare", "cymbals"),
-    ("snare", "cymbals", "taiko"): ("taiko", "timpani", "snare", "cymbals"),
-    ("strings",): ("strings", "tremolo", "pizzicato", "violin", "cello", "contrabass"),
-    ("brass",): ("brass", "trumpet", "trombone", "horn"),
+    _DRUMS: PERCUSSION,
+    ("snare", "cymbals", "taiko"): PERCUSSION,
+    ("strings",): ("strings", "tremolo", "pizzicato", "violin", "viola", "cello", "contrabass"),
+    ("brass",): ("brass", "trumpet", "trombone", "horn", "tuba", "braam"),
+    ("choir",): ("choir", "voices"),
+    _WINDS: (*_WINDS, "piccolo", "english_horn", "bassoon"),
+    ("braam", "riser", "impact"): EFFECTS,
     ("strings", "brass", "horn", "timpani"): (
         "strings", "brass", "horn", "timpani", "tremolo", "pizzicato",
     ),

@@ -298,12 +298,13 @@ FORM_WORDS: tuple[tuple[Form, float, str], ...] = (
 
 METER_WORDS: tuple[tuple[int, float, str], ...] = (
     (3, 2.0, """waltz, waltzing, waltzes, waltz time, minuet, menuet, mazurka, landler,
-        polonaise, sarabande, barcarolle, siciliana, siciliano, jig, gigue, triple meter, triple
-        metre, triple time, three four, three quarter, three quarter time, three four time, three
-        beats, in three, six eight, three time, compound meter, compound time, walzer,
-        walzertakt, dreivierteltakt, dreiertakt, sechsachteltakt, valse, trois temps, ternaire,
-        mesure a trois temps, vals, valzer, tres tiempos, compas ternario, tres por cuatro, seis
-        por ocho, waltz like"""),
+        polonaise, sarabande, triple meter, triple metre, triple time, three four, three quarter,
+        three quarter time, three four time, three beats, in three, three time, walzer,
+        walzertakt, dreivierteltakt, dreiertakt, valse, trois temps, ternaire, mesure a trois
+        temps, vals, valzer, tres tiempos, compas ternario, tres por cuatro, waltz like"""),
+    (6, 2.0, """barcarolle, siciliana, siciliano, jig, gigue, six eight, six eight time, compound
+        meter, compound metre, compound time, swaying six, sechsachteltakt, six huit, seis por
+        ocho, sei ottavi"""),
     (4, 2.0, """common time, four four, four four time, four on the floor, four beats, quadruple
         meter, quadruple time, in four, cut time, viervierteltakt, vierertakt, quatre temps,
         cuatro tiempos, cuatro por cuatro, compasillo, straight four, duple meter"""),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from fanfare.epic.attributes import MAX_BPM, MIN_BPM, Mode
+from fanfare.epic.attributes import MAX_BPM, MIN_BPM, Mode, Scale
 from fanfare.epic.sentence_words import split_phrases
 
 _NUMBER = r"(?<![\d.,/#])(\d{2,3}(?:[.,]\d{1,2})?)"
@@ -108,8 +108,8 @@ def read_bpm(text: str) -> float | None:
 
 
 _BEATS = {
-    (3, 4): 3, (6, 8): 3, (3, 8): 3, (9, 8): 3, (6, 4): 3, (3, 2): 3,
-    (4, 4): 4, (2, 4): 4, (2, 2): 4, (12, 8): 4, (8, 8): 4, (4, 8): 4,
+    (3, 4): 3, (6, 8): 6, (3, 8): 3, (9, 8): 3, (6, 4): 3, (3, 2): 3,
+    (4, 4): 4, (2, 4): 4, (2, 2): 4, (12, 8): 6, (8, 8): 4, (4, 8): 4,
 }  # fmt: skip
 _SIGNATURE = re.compile(
     r"(?<![\d/.])(\d{1,2}) ?/ ?(\d{1,2})(?![\d/])"
@@ -128,7 +128,7 @@ def _negated(text: str, start: int) -> bool:
 
 
 def read_meter(text: str) -> int | None:
-    """Beats a bar from a time signature: 3, 4, or None where none is written or it is neither."""
+    """The metre of a time signature: 3, 4, 6 (for 6/8), or None where none of them is written."""
     for match in _SIGNATURE.finditer(text):
         upper, lower = (int(group) for group in match.groups() if group)
         if (upper, lower) in _BEATS and not _negated(text, match.start()):
@@ -285,3 +285,26 @@ def read_key(text: str) -> tuple[int | None, Mode | None]:
             continue
         return _pitch(note, accidental), "minor" if match["named_mode"] else _bare_mode(text)
     return None, _bare_mode(text)
+
+
+_SCALE_WORDS: tuple[tuple[str, Scale], ...] = (
+    (r"harmonic(?:s)? minor|harmonisch(?:es)? moll|mineure? harmonique|menor armonica"
+     r"|minor harmonic", "harmonic"),
+    (r"(?:natural|pure) minor|aeolian|eolian|aolisch|aeolien|eolien|eolico", "aeolian"),
+    (r"dorian|dorisch|dorien|dorico", "dorian"),
+    (r"phrygian|phrygisch|phrygien|frigio", "phrygian"),
+    (r"mixolydian|mixolydisch|mixolydien|mixolidio", "mixolydian"),
+    (r"lydian|lydisch|lydien|lidio", "lydian"),
+    (r"ionian|ionisch|ionien|jonico", "ionian"),
+)  # fmt: skip
+_SCALES = re.compile(
+    r"\b(?:" + "|".join(f"({words})" for words, _ in _SCALE_WORDS) + r")(?:e[sn]?|s)?\b", re.I
+)
+
+
+def read_scale(text: str) -> Scale | None:
+    """A scale named: "D dorian", "harmonic minor"; None where there is none."""
+    match = _SCALES.search(text)
+    if match is None or _negated(text, match.start()):
+        return None
+    return _SCALE_WORDS[(match.lastindex or 1) - 1][1]

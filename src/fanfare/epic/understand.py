@@ -7,13 +7,23 @@ from the text itself, by notation.py, and outranks words.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 
 from fanfare.epic import sentence_words as words
-from fanfare.epic.attributes import FORMS, MAX_INTENSITY, MOODS, Attributes, Form, Mood
+from fanfare.epic.attributes import (
+    FORMS,
+    MAX_INTENSITY,
+    MODE_OF,
+    MOODS,
+    Attributes,
+    Form,
+    Mood,
+    Texture,
+)
 from fanfare.epic.instrument_words import FAMILIES
-from fanfare.epic.notation import read_bpm, read_key, read_meter
+from fanfare.epic.notation import read_bpm, read_key, read_meter, read_scale
 from fanfare.epic.sentences import Element, clean, read_elements
 from fanfare.epic.vocabulary import Cue, Kind
 
@@ -163,6 +173,27 @@ def _instruments(elements: list[Element]) -> tuple[tuple[str, ...], tuple[str, .
     return tuple(name for name in wanted if name not in out), out
 
 
+_CHAMBER = re.compile(
+    r"\b(?:chamber (?:music|piece|group|ensemble|setting)|small ensemble|few instruments"
+    r"|intimate|sparse(?:ly)?|minimal(?:ist|istic)?|stripped[ -](?:back|down)|kammermusik"
+    r"|musique de chambre|musica de camara|dunn besetzt|intime)\b",
+    re.I,
+)
+_FULL = re.compile(
+    r"\b(?:full(?:[ -]scale)? (?:symphon\w+ )?(?:orchestra\w*|ensemble|force)|tutti"
+    r"|(?:huge|massive|giant|large|big) (?:symphon\w+ )?(?:orchestra\w*|ensemble)|wall of sound"
+    r"|everyone plays|volles orchester|grosses orchester|plein orchestre|orquesta completa)\b",
+    re.I,
+)
+
+
+def _texture(text: str) -> Texture | None:
+    """A few players or all; who plays alone is said by `only`."""
+    if _CHAMBER.search(text):
+        return "chamber"
+    return "full" if _FULL.search(text) else None
+
+
 def _passing(elements: list[Element], i: int) -> bool:
     """Whether what stands at `i` is so for a part of the piece only: "… at the end"."""
     return any(element.text in words.ONLY_SOMETIMES for element in elements[i + 1 : i + 2])
@@ -248,13 +279,16 @@ def understand(prompt: str) -> Attributes:
     text = clean(prompt)
     elements = read_elements(text)
     key, mode = read_key(text)
+    scale = read_scale(text)
+    if scale is not None and (mode or MODE_OF[scale]) != MODE_OF[scale]:
+        scale = None
     levels = _levels(elements)
     form = _form(elements, _turn(elements, levels))
     instruments, without = _instruments(elements)
     return Attributes(
         bpm=read_bpm(text) or _bpm(elements),
         key=key,
-        mode=mode,
+        mode=mode if scale is None else MODE_OF[scale],
         mood=_mood(elements),
         intensity=_intensity(levels, form),
         form=form,
@@ -262,4 +296,6 @@ def understand(prompt: str) -> Attributes:
         instruments=instruments,
         only=bool(instruments) and _alone(elements),
         without=without,
+        scale=scale,
+        texture=_texture(text),
     )
