@@ -59,7 +59,7 @@ def picture_png(
         4, 1, height_ratios=[1.0, 2.3, 1.15, 1.0], hspace=0.16,
         left=0.075, right=0.975, top=0.865, bottom=0.145,
     )  # fmt: skip
-    wave, mels, classes, loud = (figure.add_subplot(row) for row in rows)
+    wave, mels, classes, loud = (figure.add_subplot(rows[at]) for at in range(4))
     mono, duration_s = samples.mean(axis=0), samples.shape[1] / sample_rate_hz
     _draw_wave(wave, mono, duration_s)
     _draw_mels(mels, mono, sample_rate_hz, duration_s)
