@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fanfare.server.store import Store
+from fanfare.server.store_deliveries import DELAYS_S
 from stores import Clocks, asked, opened
 
 URL = "https://hooks.example/me"
@@ -142,31 +143,59 @@ def test_a_retry_waits_whatever_the_clock_says(store: Store, clocks: Clocks) -> 
     id = begun(store, "completed")
     store.fail(id, "no", by="worker")
     message = store.due_deliveries()[0]
-    store.retry_delivery(message.id, 60)
+    for _ in range(6):
+        store.retry_delivery(message.id)
     assert store.due_deliveries() == []
     for jump_s in (86400 * 365, -86400 * 800):
         clocks.set(jump_s)
         assert store.due_deliveries() == []
-    clocks.pass_(61)
+    clocks.pass_(DELAYS_S[5] - 0.1)
+    assert store.due_deliveries() == []
+    clocks.pass_(0.2)
     again = store.due_deliveries()
-    assert [(each.id, each.tries) for each in again] == [(message.id, 1)]
+    assert [(each.id, each.tries) for each in again] == [(message.id, 6)]
+
+
+def test_a_clock_that_is_set_back_delays_no_end(store: Store, clocks: Clocks) -> None:
+    id = begun(store, "output", "completed")
+    store.succeed(id, "o" * 26, {}, by="worker")
+    message = store.due_deliveries()[0]
+    clocks.set(-4 * 3600)
+    store.delivered(message.id)  # the next was written before, and is looked at only now
+    store.due_deliveries()
+    clocks.pass_(1)
+    assert [each.event for each in store.due_deliveries()] == ["completed"]
+
+
+def test_a_clock_that_is_set_back_before_a_start_delays_little(
+    tmp_path: Path, clocks: Clocks
+) -> None:
+    with opened(tmp_path, clocks) as store:
+        store.fail(begun(store, "completed"), "no", by="worker")
+        store.retry_delivery(store.due_deliveries()[0].id)
+    clocks.set(-4 * 3600)
+    with opened(tmp_path, clocks) as store:
+        assert store.due_deliveries() == []
+        clocks.pass_(DELAYS_S[0])
+        assert len(store.due_deliveries()) == 1
 
 
 def test_retries_go_on_after_a_restart(tmp_path: Path, clocks: Clocks) -> None:
     with opened(tmp_path, clocks) as store:
         store.fail(begun(store, "completed"), "no", by="worker")
         message = store.due_deliveries()[0]
-        store.retry_delivery(message.id, 60)
-    clocks.pass_(30)
+        for _ in range(6):
+            store.retry_delivery(message.id)
+    clocks.pass_(20)
     with opened(tmp_path, clocks) as store:
         assert store.due_deliveries() == []
-        clocks.pass_(31)
+        clocks.pass_(DELAYS_S[5] - 20)
         assert [each.id for each in store.due_deliveries()] == [message.id]
 
 
 def test_one_receiver_that_is_away_holds_up_nobody_else(store: Store) -> None:
     store.fail(begun(store, "completed"), "no", by="worker")
-    store.retry_delivery(store.due_deliveries()[0].id, 60)
+    store.retry_delivery(store.due_deliveries()[0].id)
     second = begun(store, "completed")
     store.fail(second, "no", by="worker")
     assert [each.prediction.id for each in store.due_deliveries()] == [second]

@@ -305,6 +305,16 @@ def test_deadlines(store: Store, clocks: Clocks) -> None:
     assert store.cancel_overdue() == []
 
 
+def test_a_clock_that_is_set_at_once_changes_no_deadline(store: Store, clocks: Clocks) -> None:
+    early = store.create_prediction(asked(cancel_after_s=60)).id
+    clocks.set(7200)
+    assert store.cancel_overdue() == []
+    late = store.create_prediction(asked(cancel_after_s=60)).id
+    clocks.set(-14400)
+    clocks.pass_(61)
+    assert store.cancel_overdue() == [early, late]
+
+
 def test_a_deadline_that_passed_while_nobody_was_there(tmp_path: Path, clocks: Clocks) -> None:
     with opened(tmp_path, clocks) as store:
         id = store.create_prediction(asked(cancel_after_s=5)).id

@@ -22,7 +22,8 @@ from fanfare.server import webhooks as module
 from fanfare.server.netguard import FetchError
 from fanfare.server.records import Prediction, StoreError
 from fanfare.server.store import Store
-from fanfare.server.webhooks import DELAYS_S, PER_RECEIVER, Webhooks
+from fanfare.server.store_deliveries import DELAYS_S
+from fanfare.server.webhooks import PER_RECEIVER, Webhooks
 from stores import Clocks, asked, opened
 from web import Answer, Web, serving
 

@@ -68,7 +68,9 @@ class Store(JobRows, FileRows, HistoryRows):
             if n_waiting >= new.max_waiting:
                 raise QueueFullError(n_waiting)
             row = connection.execute(insert(predictions).values(values).returning(predictions))
-            return prediction_of(row.mappings().one())
+            made = prediction_of(row.mappings().one())
+        self._watch_deadline(made)
+        return made
 
     def prediction(self, id: str, owner: str | None) -> Prediction | None:
         """By its id; None when there is none, or it isn't that owner's (owner None = anyone's)."""

@@ -21,8 +21,8 @@ from fanfare.server.steady import Steady
 from fanfare.server.tables import deliveries, prediction_of, predictions
 
 LOGS_EVERY_S = 0.5
-MAX_DELAY_S = 24 * 3600
-"""A delivery that is due later than this was written by a clock that was wrong."""
+DELAYS_S = (1, 2, 4, 8, 15, 30, 60, 300, 900, 3600, 3 * 3600, 6 * 3600, 12 * 3600)
+"""Before each further try: seven within a minute, then fewer and fewer for a day."""
 
 
 class DeliveryRows(Database):
@@ -65,11 +65,15 @@ class DeliveryRows(Database):
         with self.writing() as connection:
             connection.execute(delete(deliveries).where(deliveries.c.id == id))
 
-    def retry_delivery(self, id: str, delay_s: float) -> None:
-        """It has not arrived: try again after so many seconds."""
-        due_at = self.now() + timedelta(seconds=delay_s)
+    def retry_delivery(self, id: str) -> None:
+        """It has not arrived: try again after the next of the delays."""
         with self.writing() as connection:
-            values = {"tries": deliveries.c.tries + 1, "due_at": due_at}
+            query = select(deliveries.c.tries).where(deliveries.c.id == id)
+            tries = connection.execute(query).scalar()
+            if tries is None:
+                return
+            due_at = self.now() + timedelta(seconds=_longest_wait_s(tries + 1))
+            values = {"tries": tries + 1, "due_at": due_at}
             connection.execute(update(deliveries).where(deliveries.c.id == id).values(values))
 
     def give_up(self, id: str) -> None:
@@ -82,7 +86,8 @@ class DeliveryRows(Database):
             return len(connection.execute(select(deliveries.c.seq)).all())
 
     def _is_due(self, row: RowMapping, now: datetime) -> bool:
-        wait_s = min((row["due_at"] - now).total_seconds(), MAX_DELAY_S)
+        # What is due later than it can be was written before the clock was set back.
+        wait_s = min((row["due_at"] - now).total_seconds(), _longest_wait_s(row["tries"]))
         return self._due.is_due(row["id"], row["tries"], wait_s)
 
     def _announce(self, connection: Connection, row: RowMapping, events: Iterable[Event]) -> None:
@@ -119,6 +124,10 @@ def receiver(url: str) -> str:
         parts = urlsplit(url)
         return f"{parts.scheme}://{parts.hostname}:{parts.port or ''}".lower()
     return url
+
+
+def _longest_wait_s(tries: int) -> float:
+    return LOGS_EVERY_S if tries == 0 else DELAYS_S[min(tries, len(DELAYS_S)) - 1]
 
 
 def _logs_wait(connection: Connection, id: str) -> bool:

@@ -205,6 +205,12 @@ class JobRows(DeliveryRows):
                 overdue.append(row.id)
         return overdue
 
+    def _watch_deadline(self, new: Prediction) -> None:
+        """From its very beginning, so that a clock that is set next changes nothing about it."""
+        if new.deadline is not None:
+            left_s = (new.deadline - new.created_at).total_seconds()
+            self._deadlines.is_due(new.id, new.deadline, left_s)
+
     def _release(
         self, connection: Connection, claimed: ColumnElement[bool], max_tries: int
     ) -> list[str]:

@@ -24,12 +24,10 @@ from fanfare.server.addresses import RefusedUrlError
 from fanfare.server.netguard import FetchError, post
 from fanfare.server.records import Delivery, Prediction, StoreError
 from fanfare.server.store import Store
-from fanfare.server.store_deliveries import receiver
+from fanfare.server.store_deliveries import DELAYS_S, receiver
 
 log = logging.getLogger(__name__)
 
-DELAYS_S = (1, 2, 4, 8, 15, 30, 60, 300, 900, 3600, 3 * 3600, 6 * 3600, 12 * 3600)
-"""Before each further try: seven within a minute, then fewer and fewer for a day."""
 TIMEOUT_S = 10.0
 POLL_S = 0.5
 AFTER_A_FAULT_S = 1.0
@@ -171,9 +169,8 @@ class Webhooks:
             self._surely(lambda: self._store.give_up(delivery.id))
             log.warning("webhook given up: %s: %s", told, failure)
             return "given up"
-        delay_s = DELAYS_S[delivery.tries]
-        self._surely(lambda: self._store.retry_delivery(delivery.id, delay_s))
-        log.info("webhook tried again in %d s: %s: %s", delay_s, told, failure)
+        self._surely(lambda: self._store.retry_delivery(delivery.id))
+        log.info("webhook tried again in %d s: %s: %s", DELAYS_S[delivery.tries], told, failure)
         return "retried"
 
     def _surely(self, write: Callable[[], None]) -> None:
