@@ -33,6 +33,7 @@ def ids(page: Page[Prediction]) -> list[str]:
 def test_every_word_is_found_in_any_case_and_nothing_is_a_pattern(store: Store) -> None:
     brass = created(store, 'Heroic brass, 100% "loud"')
     strings = created(store, "calm strings for heroic deeds")
+    bells = created(store, "Glöckchen, ÜBERALL")
     created(store, None)
     created(store, "heroic brass", owner="other")
     assert ids(store.history("me", query="HEROIC")) == [strings, brass]
@@ -40,7 +41,8 @@ def test_every_word_is_found_in_any_case_and_nothing_is_a_pattern(store: Store) 
     assert ids(store.history("me", query='100% "loud"')) == [brass]
     assert ids(store.history("me", query="%")) == [brass]
     assert ids(store.history("me", query="h_roic")) == []
-    assert len(ids(store.history("me"))) == 3
+    assert ids(store.history("me", query="GLÖCKCHEN überall")) == [bells]
+    assert len(ids(store.history("me"))) == 4
 
 
 def test_pages_go_on_where_they_ended(store: Store) -> None:

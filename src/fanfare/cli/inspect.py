@@ -27,6 +27,7 @@ def inspect(
 ) -> None:
     """Show how long and loud a file is, and what made it."""
     with reported():
+        from fanfare.audio.analysis import true_peak_dbfs
         from fanfare.audio.files import check_target, write_whole
         from fanfare.audio.io import read_audio
         from fanfare.audio.loudness import loudness_lufs, peak_dbfs
@@ -47,6 +48,7 @@ def inspect(
             "channels": int(recording.samples.shape[0]),
             "loudness_lufs": finite(loudness_lufs(recording.samples, recording.sample_rate_hz)),
             "peak_dbfs": finite(peak_dbfs(recording.samples)),
+            "true_peak_dbfs": finite(true_peak_dbfs(recording.samples)),
             "made_by": asdict(tags) if tags else None,
         }
         if plot is not None:

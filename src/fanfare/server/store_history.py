@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Select, delete, exists, select
+from sqlalchemy import ColumnElement, Select, delete, exists, or_, select
 from sqlalchemy.dialects.sqlite import insert
 
 from fanfare.server.database import Database
@@ -47,8 +47,7 @@ class HistoryRows(Database):
         InputError when `before` isn't one of them.
         """
         wanted: list[ColumnElement[bool]] = [predictions.c.owner == owner]
-        prompt = predictions.c.input["prompt"].as_string()
-        wanted += [prompt.icontains(word, autoescape=True) for word in query.split()[:MAX_WORDS]]
+        wanted += [_holds(word) for word in query.split()[:MAX_WORDS]]
         if starred is not None:
             is_starred = exists().where(stars.c.prediction == predictions.c.id)
             wanted.append(is_starred if starred else ~is_starred)
@@ -106,6 +105,14 @@ class HistoryRows(Database):
             connection.execute(delete(predictions).where(predictions.c.id == id))
             outputs = delete(files).where(files.c.prediction == id).returning(files.c.id)
             return list(connection.execute(outputs).scalars())
+
+
+def _holds(word: str) -> ColumnElement[bool]:
+    """Whether a prompt holds a word, in any case."""
+    prompt = predictions.c.input["prompt"].as_string()
+    # SQLite knows the cases of ASCII alone.
+    cases = {word} if word.isascii() else {word, word.lower(), word.upper()}
+    return or_(*(prompt.icontains(one, autoescape=True) for one in sorted(cases)))
 
 
 def _mine(id: str, owner: str) -> Select[tuple[int]]:
