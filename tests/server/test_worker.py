@@ -89,6 +89,17 @@ class Stage:
         return self.files.path(prediction.output_file)
 
 
+def failing(save: Callable[..., Any], errors: list[Exception]) -> Callable[..., Any]:
+    """`save`, once all these errors have been raised."""
+
+    def saves(*args: Any, **more: Any) -> Any:
+        if errors:
+            raise errors.pop()
+        return save(*args, **more)
+
+    return saves
+
+
 @pytest.fixture
 def stage(tmp_path: Path, tiny: Model) -> Iterator[Stage]:
     stage = Stage(tmp_path / "home", tiny)
@@ -307,26 +318,37 @@ def test_one_that_was_thought_dead_leaves_its_heir_alone(stage: Stage) -> None:
     assert growing.all() == {id}
 
 
-@pytest.mark.parametrize("error", [StorageFullError(), OutputError("broken"), OSError("broken")])
+@pytest.mark.parametrize("error", [OutputError("broken"), OSError("broken")])
 def test_what_cannot_be_kept_fails_and_says_so(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    save = stage.files.save
-    errors = [error]
-
-    def fails_once(*args: Any, **more: Any) -> Any:
-        if errors:
-            raise errors.pop()
-        return save(*args, **more)
-
-    monkeypatch.setattr(stage.files, "save", fails_once)
+    monkeypatch.setattr(stage.files, "save", failing(stage.files.save, [error]))
     first = stage.ask()
     with stage.working():
         made = stage.ended(first)
         assert stage.ended(stage.ask()).status == "succeeded"
     assert made.status == "failed"
-    expected = "disk is full" if isinstance(error, StorageFullError) else "went wrong inside"
-    assert expected in (made.error or "")
+    assert "went wrong inside" in (made.error or "")
+
+
+@pytest.mark.parametrize("is_patient", [True, False])
+def test_a_disk_that_is_full_is_waited_for_but_not_for_ever(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, is_patient: bool
+) -> None:
+    errors: list[Exception] = [StorageFullError() for _ in range(3)]
+    monkeypatch.setattr(stage.files, "save", failing(stage.files.save, errors))
+    monkeypatch.setattr(clerk_module, "RETRY_S", 0.01)
+    if not is_patient:
+        monkeypatch.setattr(clerk_module, "FULL_PATIENCE_S", 0.005)
+    first = stage.ask()
+    with stage.working():
+        made = stage.ended(first)
+        last = stage.ended(stage.ask())
+    if is_patient:
+        assert (made.status, last.status) == ("succeeded", "succeeded")
+    else:  # the second finds it full, too, and isn't waited for again; then there is room
+        assert (made.status, last.status) == ("failed", "failed")
+        assert "disk is full" in (made.error or "")
 
 
 def test_the_same_seed_gives_the_same_bytes(stage: Stage) -> None:

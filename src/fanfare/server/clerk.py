@@ -1,7 +1,7 @@
 """Clerk: writes down what comes of playing: states, logs, growing sound, finished files.
 
-It has a thread of its own, so that the music doesn't wait for the disk. What it can't write now it
-tries again for as long as it takes: a piece that is made is never lost to a full disk.
+It has a thread of its own, so that the music doesn't wait for the disk. What it can't write into
+the store now it tries again for as long as it takes; music that finds no room, for a minute.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ LINE_S = 1.0
 """At least between two lines of a prediction's logs; more where many are played."""
 LINES_PER_S = 8
 RETRY_S = 0.5
+FULL_PATIENCE_S = 60.0
+"""So long may a disk be full before music that is made is given up: for those that wait, too."""
 BAR = 10
 MAX_BYTES = 2**40
 
@@ -93,6 +95,7 @@ class Clerk:
         self._logs: dict[str, _Log] = {}
         self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="clerk", daemon=True)
+        self._full_since_s: float | None = None
         self.audio_s = 0.0  # made so far
 
     def start(self) -> None:
@@ -200,6 +203,7 @@ class Clerk:
         )
         try:
             file = self._surely(lambda: self._files.save([data], meant, cap_bytes=MAX_BYTES))
+            self._full_since_s = None
         except StorageFullError:
             self._fail(part.id, "The server's disk is full: the music can't be kept.")
             return
@@ -255,7 +259,13 @@ class Clerk:
                 return write()
             except StoreError as error:
                 log.warning("the store can't be written, trying again: %s", error)
-                time.sleep(RETRY_S)
+            except StorageFullError:
+                now = time.monotonic()
+                self._full_since_s = self._full_since_s or now
+                if now - self._full_since_s > FULL_PATIENCE_S:
+                    raise
+                log.warning("the disk is full, trying again")
+            time.sleep(RETRY_S)
 
 
 class _ClosedError(Exception):
