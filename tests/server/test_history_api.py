@@ -15,6 +15,9 @@ from fanfare.epic.understand import understand
 from fanfare.server.playground.ideas import IDEAS
 from fanfare.server.playground.studio import Studio
 
+PATIENCE_S = 120
+"""With what a process of its own does, on a machine that has much else to do."""
+
 
 @pytest.fixture
 def http(served: Served) -> Iterator[httpx.Client]:
@@ -179,7 +182,7 @@ def test_a_piece_is_looked_at_once_and_by_who_has_its_token(
     id_ = created(http, "brass", input_audio=upload.json()["urls"]["get"])
     made = until(http, id_, "succeeded")
     with served.client() as anyone:
-        found = anyone.get(made["analysis_url"])
+        found = anyone.get(made["analysis_url"], timeout=PATIENCE_S)
         assert found.status_code == 200, found.text
         assert found.headers["content-type"] == "application/json"
         assert found.json()["duration_s"] == 2
@@ -201,7 +204,9 @@ def test_a_piece_is_looked_at_once_and_by_who_has_its_token(
 def test_downloads_have_a_name_and_the_format_asked_for(served: Served, http: httpx.Client) -> None:
     made = until(http, created(http, "Héroïc <brass>!", duration=4), "succeeded")
     with served.client() as anyone:
-        got = {name: anyone.get(path) for name, path in made["downloads"].items()}
+        got = {
+            name: anyone.get(path, timeout=PATIENCE_S) for name, path in made["downloads"].items()
+        }
     assert got["wav"].content == tone(1.0, 207)
     for name, (kind, head) in {
         "wav": ("audio/wav", b"RIFF"),
