@@ -66,6 +66,8 @@ def _levels(elements: list[Element]) -> list[tuple[int, int, float]]:
                 level = 0 if level <= 1 else MAX_INTENSITY
             elif element.degree < 0:
                 level += 1 if level == 0 else -1 if level == MAX_INTENSITY else 0
+        if element.has("mood"):  # "tranquil" says it in passing, "very quiet" outright
+            weight *= 0.75
         found.append((i, level, weight))
     return found
 
