@@ -29,6 +29,11 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
+KEPT_CONNECTIONS = 16
+MAX_CONNECTIONS = 64
+"""More than the threads that an API process answers with."""
+
+
 class Database:
     """One SQLite file in WAL mode, shared by threads and processes.
 
@@ -52,16 +57,24 @@ class Database:
         self.engine = _open(self.path)
         self._reads = self.engine.execution_options(fanfare_write=False)
         self._writes = self.engine.execution_options(fanfare_write=True)
+        self._glances = _open(self.path, wait_s=0, n_connections=1)
         self._migrate()
 
     def close(self) -> None:
         """Let go of the file."""
+        self._glances.dispose()
         self.engine.dispose()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """One view of the store, the same until it ends."""
         with self._transaction(self._reads) as connection:
+            yield connection
+
+    @contextmanager
+    def glancing(self) -> Iterator[Connection]:
+        """The same for a few rows, from one thread that must not wait: StoreError if it had to."""
+        with self._transaction(self._glances) as connection:
             yield connection
 
     @contextmanager
@@ -115,12 +128,15 @@ class Database:
             return None if found is None else str(found)
 
 
-def _open(path: Path) -> Engine:
+def _open(
+    path: Path, *, wait_s: float = BUSY_TIMEOUT_S, n_connections: int = MAX_CONNECTIONS
+) -> Engine:
+    kept = min(n_connections, KEPT_CONNECTIONS)
     engine = create_engine(
         f"sqlite:///{path}",
-        connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
-        pool_size=16,
-        max_overflow=48,  # together more than the threads that an API process answers with
+        connect_args={"timeout": wait_s, "check_same_thread": False},
+        pool_size=kept,
+        max_overflow=n_connections - kept,
     )
 
     @event.listens_for(engine, "connect")

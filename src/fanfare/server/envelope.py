@@ -20,6 +20,7 @@ from fanfare.server.streams import BrokenStreamError
 log = logging.getLogger("fanfare.requests")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+SLOW_S = 1.0
 _METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "QUERY"}
 
 
@@ -72,7 +73,10 @@ class Envelope:
         method = scope["method"] if scope["method"] in _METHODS else "other"
         route = route_of(scope)
         self.metrics.answered(method, route, status, answered_s)
-        log.info(
+        # Whoever waits asks twice a second: that all is well is no news.
+        is_news = method != "GET" or status >= 400 or answered_s >= SLOW_S
+        log.log(
+            logging.INFO if is_news else logging.DEBUG,
             "%s %s %d",
             method,
             route,

@@ -16,7 +16,14 @@ from fanfare.inputs import MAX_SEED, RANDOM_SEED, Inputs
 from fanfare.server.config import REPLICATE_MODEL, REPLICATE_VERSION, ServeConfig
 from fanfare.server.limits import cancel_after, preferred_wait_s
 from fanfare.server.problems import invalid_version, not_found, throttled
-from fanfare.server.records import EVENTS, Event, NewPrediction, Prediction, QueueFullError
+from fanfare.server.records import (
+    EVENTS,
+    Event,
+    NewPrediction,
+    Prediction,
+    QueueFullError,
+    StoreError,
+)
 from fanfare.server.service import HasOwner, HasService, Service
 from fanfare.server.sources import check_webhook, drop_source, keep_source
 from fanfare.server.validation import check_inputs
@@ -167,9 +174,22 @@ async def wait_until_done(
 
 
 @router.get("/predictions/{prediction_id}")
-def get(prediction_id: str, service: HasService, owner: HasOwner) -> Response:
+async def get(prediction_id: str, service: HasService, owner: HasOwner) -> Response:
     """A prediction as it is now."""
-    prediction = found(service, prediction_id, owner)
+    # Clients ask this twice a second while they wait: no thread is taken to tell them to go on.
+    try:
+        prediction = service.store.glance(prediction_id, owner)
+    except StoreError:
+        prediction = await anyio.to_thread.run_sync(found, service, prediction_id, owner)
+    if prediction is None:
+        raise not_found()
+    if not prediction.is_final:
+        return JSONResponse(service.views.prediction(prediction))
+    return await anyio.to_thread.run_sync(_whole, service, prediction)
+
+
+def _whole(service: Service, prediction: Prediction) -> Response:
+    """A prediction that is over, with its music; blocking."""
     return JSONResponse(service.views.prediction(prediction, inline=True))
 
 

@@ -77,6 +77,13 @@ class Store(JobRows, FileRows, HistoryRows):
         mine = () if owner is None else (predictions.c.owner == owner,)
         return self._prediction(predictions.c.id == id, *mine)
 
+    def glance(self, id: str, owner: str) -> Prediction | None:
+        """The same for a thread that must not wait; StoreError where it would have to."""
+        mine = (predictions.c.id == id, predictions.c.owner == owner)
+        with self.glancing() as connection:
+            row = connection.execute(select(predictions).where(*mine)).mappings().first()
+            return None if row is None else prediction_of(row)
+
     def prediction_by_stream(self, token: str) -> Prediction | None:
         """By its stream's token, which is credential enough."""
         return self._prediction(predictions.c.stream_token == token)
