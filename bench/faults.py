@@ -21,6 +21,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import sqlite3
 import struct
 import subprocess
@@ -34,7 +35,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from machine import hardware
-from rig import Clients, Count, Receiver, Server, record
+from rig import SETTLE_S, Clients, Count, Receiver, Server, record
 
 AT_ONCE = 6
 MOMENT_S = 1.5
@@ -191,7 +192,7 @@ FAULTS: dict[str, tuple[Callable[[Stage], None], int]] = {
 
 def _ended(stage: Stage, hook: Receiver) -> None:
     """Wait until what this receiver is told of has ended, and it knows."""
-    until = time.monotonic() + 60
+    until = time.monotonic() + SETTLE_S
     while time.monotonic() < until:
         if all(order.id in hook.heard_s for order in stage.clients.orders if order.hook is hook):
             return
@@ -342,6 +343,7 @@ def main() -> None:
     parser.add_argument("--lock-s", type=float, default=15.0, help="how long the lock is held")
     parser.add_argument("--log", action="store_true", help="print the servers' logs, too")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no server stays behind
     print(__doc__.splitlines()[0], hardware(), sep="\n")
     music, counts = learnt(args), []
     for fault in [args.only] if args.only else FAULTS:

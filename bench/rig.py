@@ -22,8 +22,8 @@ from typing import Any
 
 import httpx2
 
-START_S = 120.0
-SETTLE_S = 180.0
+START_S = 300.0
+SETTLE_S = 600.0
 POLL_S = 0.05
 LISTENS = re.compile(r"Fanfare listens at (http://[^;]+);")
 FINAL = ("succeeded", "failed", "canceled")
@@ -256,7 +256,11 @@ class Clients:
         self._watching = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> Clients:
-        self.server.start()
+        try:
+            self.server.start()
+        except BaseException:
+            self.server.stop()
+            raise
         answer = self._http.get(f"{self.server.url}/v1/webhooks/default/secret")
         for receiver in self.receivers:
             receiver.secret = answer.json()["key"]
