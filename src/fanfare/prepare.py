@@ -37,6 +37,8 @@ WORKING_RMS = 10 ** (-18 / 20)
 MIN_TEMPERATURE = 1e-4
 """Below this the likeliest token always wins, and dividing by it could overflow."""
 DIRECTOR_RATE_HZ = 32000
+MELODY_MARGIN_S = 10
+"""Heard of a melody beyond the piece's end: what comes later is not used, and costs as much."""
 FOLLOW_MELODIES = "epic-mini, facebook/musicgen-melody or facebook/musicgen-stereo-melody"
 
 
@@ -122,6 +124,9 @@ def _excerpt(bundle: Bundle, request: Inputs, settings: Settings) -> Samples | N
     if request.input_audio is None:
         return None
     start_s, end_s = request.continuation_start, request.clip_end_s
+    if not request.continuation:
+        used_s = start_s + request.duration + MELODY_MARGIN_S
+        end_s = used_s if end_s is None else min(end_s, used_s)
     recording = read_audio(
         request.input_audio,
         stop_s=end_s,

@@ -118,6 +118,18 @@ def test_surround_becomes_stereo() -> None:
     assert read.samples[0].mean() > 5 * abs(read.samples[1].mean())
 
 
+@pytest.mark.parametrize(("rate_hz", "longest_s"), [(96_000, 2), (192_000, 1), (384_000, 0)])
+def test_at_rates_that_nobody_needs_less_is_read(rate_hz: int, longest_s: int) -> None:
+    """Ten minutes of silence at 655 kHz are small as a file alone."""
+    for duration_s in (1, 2):
+        file = io.BytesIO(wav_bytes(bytes(duration_s * rate_hz), bits=8, rate_hz=rate_hz))
+        if duration_s <= longest_s:
+            assert read_audio(file, max_s=2).duration_s == duration_s
+        else:
+            with pytest.raises(AudioFileError, match=f"than {longest_s} s at {rate_hz:,} Hz"):
+                read_audio(file, max_s=2)
+
+
 def test_reading_stops_where_it_is_told() -> None:
     read = read_audio(io.BytesIO(sound_file("flac", 4.0)), stop_s=3)
     assert read.samples.shape == (1, 3 * RATE_HZ)

@@ -32,6 +32,11 @@ Samples = npt.NDArray[np.float32]
 MAX_SECONDS = 600
 MAX_BYTES = 256 * 2**20
 MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 768_000
+FULL_LENGTH_HZ = 96_000
+"""Beyond this rate fewer seconds are read: silence at 655 kHz is small on the disk alone."""
+MAX_BAD_PACKETS = 1000
+"""So many more than good ones: the rest is no better, and a file may hold millions."""
+GATHERED_SAMPLES = 1 << 20
 WRITE_BLOCK = 1 << 16
 """Samples handed to libsndfile at once: its Vorbis coder keeps a whole call on the stack."""
 
@@ -169,13 +174,15 @@ def _decode(
         raise AudioFileError(field, shown, "has no sound in it")
     stream = container.streams.audio[0]
     resampler: av.AudioResampler | None = None
-    pieces: list[Samples] = []
-    rate_hz = n_samples = n_good = n_bad = 0
+    gathered = _Gathered()
+    rate_hz = n_good = n_bad = 0
     for packet in container.demux(stream):
         try:
             frames = packet.decode()
         except av.error.InvalidDataError:
             n_bad += 1  # tags amid mp3 frames and cut-off last packets are everyday sights
+            if n_bad > n_good + MAX_BAD_PACKETS:
+                break
             continue
         n_good += 1
         for frame in frames:
@@ -186,17 +193,58 @@ def _decode(
                 layout = "mono" if frame.layout.nb_channels == 1 else "stereo"
                 resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate_hz)
             for part in resampler.resample(frame):
-                pieces.append(part.to_ndarray())
-                n_samples += part.samples
-        if stop_s is not None and n_samples >= stop_s * rate_hz > 0:
+                gathered.add(part.to_ndarray())
+        if stop_s is not None and gathered.n_samples >= stop_s * rate_hz > 0:
             break
-        if n_samples > max_s * rate_hz:
-            hint = f"is longer than {max_s} s: cut it, or set continuation_end"
-            raise AudioFileError(field, shown, hint)
-    if not pieces or n_bad > n_good:
+        if gathered.n_samples > max_s * min(rate_hz, FULL_LENGTH_HZ):
+            raise AudioFileError(field, shown, _too_long(max_s, rate_hz))
+    if not gathered.n_samples or n_bad > n_good:
         raise AudioFileError(field, shown, "is damaged: no sound could be decoded")
-    samples = np.concatenate(pieces, axis=1)
-    return Recording(samples[:, : n_samples if stop_s is None else stop_s * rate_hz], rate_hz)
+    return Recording(gathered.all(None if stop_s is None else stop_s * rate_hz), rate_hz)
+
+
+def _too_long(max_s: int, rate_hz: int) -> str:
+    if rate_hz <= FULL_LENGTH_HZ:
+        return f"is longer than {max_s} s: cut it, or set continuation_end"
+    longest_s = max_s * FULL_LENGTH_HZ // rate_hz
+    return f"is longer than {longest_s} s at {rate_hz:,} Hz: convert it to 48,000 Hz, or cut it"
+
+
+class _Gathered:
+    """Samples that come in small parts: kept in blocks which the system takes back one by one, so
+    that joining them needs no room for a second copy."""
+
+    def __init__(self) -> None:
+        self.n_samples = 0
+        self._blocks: list[Samples] = []
+        self._parts: list[Samples] = []
+        self._n_loose = 0
+
+    def add(self, part: Samples) -> None:
+        """The next samples [C, N]."""
+        self._parts.append(part)
+        self.n_samples += part.shape[1]
+        self._n_loose += part.shape[1]
+        if self._n_loose >= GATHERED_SAMPLES:
+            self._close_block()
+
+    def all(self, n_samples: int | None) -> Samples:
+        """The first samples, or all of them, as one array [C, N]; nothing is kept."""
+        self._close_block()
+        n = self.n_samples if n_samples is None else min(n_samples, self.n_samples)
+        joined = np.empty((self._blocks[0].shape[0], n), np.float32)
+        start = 0
+        for i, block in enumerate(self._blocks):
+            end = min(n, start + block.shape[1])
+            joined[:, start:end] = block[:, : end - start]
+            self._blocks[i] = block[:, :0].copy()
+            start = end
+        return joined
+
+    def _close_block(self) -> None:
+        if self._parts:
+            self._blocks.append(np.concatenate(self._parts, axis=1))
+        self._parts, self._n_loose = [], 0
 
 
 def format_of(path: Path) -> FileFormat:

@@ -8,6 +8,7 @@ T frames (50/s), N samples of mono audio at 32 kHz.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,8 @@ from fanfare.epic.score import Chord, Quality
 FloatArray = NDArray[np.float32]
 SAMPLE_RATE_HZ, HOP = 32000, 640
 LONG_WINDOW, SHORT_WINDOW = 8192, 2048
+BLOCK_FRAMES = 3000
+"""Frames looked at together: the windows of ten minutes at once would take gigabytes."""
 LOWEST_PITCH, N_PITCHES = 36, 60
 """Pitches followed: MIDI 36 (65 Hz) to 95 (1976 Hz)."""
 
@@ -41,18 +44,25 @@ class Tune:
 
 def spectrum(wav: FloatArray, window: int) -> FloatArray:
     """Magnitudes [T, window/2 + 1] of Hann windows centred on the frames of `wav` [N]."""
+    return np.concatenate(list(spectra(wav, window)))
+
+
+def spectra(wav: FloatArray, window: int) -> Iterator[FloatArray]:
+    """The same, some frames at a time."""
     n_frames = -(-len(wav) // HOP)
     padded = np.pad(wav, (window // 2, window // 2 + HOP))
-    starts = np.arange(n_frames)[:, None] * HOP + HOP // 2
-    frames = padded[starts + np.arange(window)] * np.hanning(window)
-    return np.abs(np.fft.rfft(frames, axis=1)).astype(np.float32)
+    for first in range(0, n_frames, BLOCK_FRAMES):
+        some = np.arange(first, min(first + BLOCK_FRAMES, n_frames))
+        starts = some[:, None] * HOP + HOP // 2
+        frames = padded[starts + np.arange(window)] * np.hanning(window)
+        yield np.abs(np.fft.rfft(frames, axis=1)).astype(np.float32)
 
 
 def onset_strength(wav: FloatArray) -> FloatArray:
     """How much each frame brings that the one before did not have, [T], largest = 1."""
-    magnitude = spectrum(wav, SHORT_WINDOW)
-    edges = np.unique(np.geomspace(2, magnitude.shape[1], 33).astype(int))
-    bands = np.add.reduceat(magnitude, edges[:-1], axis=1)
+    edges = np.unique(np.geomspace(2, SHORT_WINDOW // 2 + 1, 33).astype(int))
+    parts = [np.add.reduceat(part, edges[:-1], axis=1) for part in spectra(wav, SHORT_WINDOW)]
+    bands = np.concatenate(parts)
     level = np.log1p(100 * bands / max(float(bands.max(initial=0)), 1e-9))
     flux = np.maximum(np.diff(level, axis=0, prepend=level[:1]), 0).mean(axis=1)
     flux = np.maximum(flux - np.convolve(flux, np.ones(25) / 25, "same"), 0)
@@ -93,12 +103,12 @@ def beat_grid(onsets: FloatArray, meter: int = 4) -> Grid:
 
 def pitches(wav: FloatArray) -> FloatArray:
     """Energy [T, N_PITCHES] around every semitone."""
-    magnitude = spectrum(wav, LONG_WINDOW)
-    hz = np.arange(magnitude.shape[1]) * SAMPLE_RATE_HZ / LONG_WINDOW
+    hz = np.arange(LONG_WINDOW // 2 + 1) * SAMPLE_RATE_HZ / LONG_WINDOW
     place = 69 + 12 * np.log2(np.maximum(hz, 1.0) / 440.0) - LOWEST_PITCH
     bank = np.exp(-0.5 * ((place[:, None] - np.arange(N_PITCHES)) / 0.35) ** 2)
     bank[:3] = 0
-    return np.asarray(magnitude @ (bank / bank.sum(axis=0)), np.float32)
+    bank /= bank.sum(axis=0)
+    return np.concatenate([part @ bank for part in spectra(wav, LONG_WINDOW)]).astype(np.float32)
 
 
 def chroma(wav: FloatArray) -> FloatArray:
