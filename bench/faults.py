@@ -343,7 +343,6 @@ def main() -> None:
     parser.add_argument("--lock-s", type=float, default=15.0, help="how long the lock is held")
     parser.add_argument("--log", action="store_true", help="print the servers' logs, too")
     args = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no server stays behind
     print(__doc__.splitlines()[0], hardware(), sep="\n")
     music, counts = learnt(args), []
     for fault in [args.only] if args.only else FAULTS:
@@ -360,4 +359,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no server stays behind
     main()
