@@ -247,18 +247,25 @@ def states(made: Players) -> dict[str, str]:
     return {name: place.state for name, place in made.places().items()}
 
 
+def settle(made: Players) -> None:
+    """Go on until everything is loaded that is to be."""
+    while "loading" in states(made).values():
+        made.tick()
+        time.sleep(0.005)  # the loader's turn
+
+
 def test_models_are_loaded_and_let_go_when_they_are_told(shelf: Shelf) -> None:
     made = players(shelf)
     made.preload("a")
     made.preload("b")
     assert states(made) == {"a": "loading", "b": "loading"}
-    while "loading" in states(made).values():
-        made.tick()
+    settle(made)
     place = made.places()["a"]
     assert (place.state, place.engine, place.n_playing) == ("loaded", "torch float32", 0)
     made.submit(part("one"))
     while not made.n_playing:
         made.tick()
+        time.sleep(0.005)
     assert made.places()["a"].n_playing == 1
     made.unload("a")
     assert states(made) == {"b": "loaded"}
@@ -274,16 +281,14 @@ def test_models_are_loaded_and_let_go_when_they_are_told(shelf: Shelf) -> None:
 def test_a_model_that_can_t_be_loaded_says_so_until_it_is_tried_again(shelf: Shelf) -> None:
     made = players(shelf)
     made.preload("broken")
-    while made.is_loading:
-        made.tick()
+    settle(made)
     place = made.places()["broken"]
     assert place.state == "failed"
     assert place.error is not None
     assert "secret" not in place.error
     made.preload("broken")
     assert states(made) == {"broken": "loading"}
-    while made.is_loading:
-        made.tick()
+    settle(made)
     made.unload("broken")
     assert states(made) == {}
     made.close()
@@ -296,12 +301,12 @@ def test_a_model_waits_for_room(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -
     made.submit(part("one"))
     while not made.n_playing:
         made.tick()
+        time.sleep(0.005)
     made.preload("b")
     made.tick()
     assert states(made) == {"a": "loaded", "b": "loading"}
     assert shelf.names == ["a"]
     play(made, 1)
-    while "loading" in states(made).values():
-        made.tick()
+    settle(made)
     assert states(made) == {"b": "loaded"}
     made.close()
