@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import httpx
 import pytest
 from serving import Served, serving
 
-from fanfare.server.playground.pages import Pages
+from fanfare.server.playground.pages import FOLDER, Pages
 
 
 @pytest.fixture(scope="module")
@@ -112,3 +113,21 @@ def test_a_changed_file_has_another_address(tmp_path: Path) -> None:
 )
 def test_nothing_else_is_sent(http: httpx.Client, name: str) -> None:
     assert http.get(f"/web/x/{name}").status_code == 404
+
+
+def test_what_is_installed_is_packed_well() -> None:
+    """The real page: everything that it names is there, small, and without code inside it."""
+    pages = Pages(FOLDER, "http://127.0.0.1:8000")
+    made = pages.index("n")
+    assert made is not None
+    text = made.decode()
+    assert "{{" not in text
+    names = re.findall(r'(?:src|href)="/web/[0-9a-f]+/([^"]+)"', text)
+    assert names
+    assert all(pages.asset(name) is not None for name in names)
+    assert not re.search(r"<script(?![^>]*\bsrc=)[^>]*>|<style|\sstyle=|\son\w+=", text)
+    sizes = [len(path.read_bytes()) for path in FOLDER.rglob("*") if path.is_file()]
+    assert sum(sizes) <= 300_000
+    asset = pages.asset(names[0])
+    assert asset is not None
+    assert asset.packed is None or gzip.decompress(asset.packed) == asset.body
