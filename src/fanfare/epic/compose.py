@@ -34,8 +34,10 @@ def compose(
     bar = brief.frames_per_bar
     n_bars = -(-n_frames // bar)
     levels, parts = shape(brief, n_bars)
-    sections = sections_of(parts, bar, n_frames)
     seed, last_start = f"{rng.random()}", _ending(brief, n_frames, n_bars)
+    if parts[-1] == "outro" and last_start < n_frames:
+        parts[last_start // bar :] = ["outro"] * (n_bars - last_start // bar)
+    sections = sections_of(parts, bar, n_frames)
     keys = [KeySpan(0, n_frames, brief.key, brief.tones)]
     if chords is None:
         keys = keys_of(brief, n_frames, sections)

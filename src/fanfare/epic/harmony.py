@@ -149,6 +149,8 @@ def _closed(
     if len(chords) >= len(leading) + 2:
         for place, numeral in enumerate(leading, start=len(chords) - 1 - len(leading)):
             old = chords[place]
+            if old.start < keys[-1].start:
+                continue
             if degree(numeral).chord(tonic, old.start, old.end) != chords[place - 1]:
                 chords[place] = degree(numeral).chord(tonic, old.start, old.end)
     return chords
@@ -174,6 +176,10 @@ def _coloured(chords: list[Chord], brief: Brief, rng: random.Random) -> list[Cho
     return [*made, chords[-1]]
 
 
+_BENDABLE = (6, 5, 2, 1, 3, 4, 0)
+"""Places in a scale, those first that are altered most: the seventh, the sixth, the third."""
+
+
 def tones_at(key: KeySpan, chord: Chord) -> tuple[int, ...]:
     """The scale's seven pitch classes, tonic first, bent to where the chord leaves the key."""
     tones = [(key.tonic + tone) % 12 for tone in SCALES[key.scale]]
@@ -181,7 +187,8 @@ def tones_at(key: KeySpan, chord: Chord) -> tuple[int, ...]:
     for tone in chord.pitch_classes:
         if tone in tones:
             continue
-        for i, own in enumerate(tones):
+        for i in _BENDABLE:
+            own = tones[i]
             if own not in inside and (own - tone) % 12 in (1, 11):
                 tones[i] = tone
                 break

@@ -20,6 +20,10 @@ from fanfare.epic.writing import Writer
 PHRASE_BARS = 4
 LOWEST_DEGREE, HIGHEST_DEGREE = -3, 11
 _EDGE = 1e-6
+MIDDLE = 66
+LOW_TUNE = 60
+BREATH = 0.5
+"""Beats that a phrase's last tone leaves to those who have to breathe."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +190,7 @@ def write_melody(writer: Writer) -> None:
         return
     rng = writer.for_part("melody")
     theme = make_theme(writer, rng)
-    bar_index, count, last_part = 0, 0, ""
+    bar_index, count, last_part, before = 0, 0, "", MIDDLE
     ending = writer.last_start // writer.bar
     while bar_index < ending:
         name = writer.parts[bar_index]
@@ -200,10 +204,11 @@ def write_melody(writer: Writer) -> None:
             phrase = augmented(theme.question, theme.beats)
         late = name == "intro" and writer.brief.intensity >= 2 and rng.random() < 0.5
         if phrase is not None and not late:
-            _write_phrase(writer, phrase, bar_index, stop, _voices(writer, bar_index, count))
+            players = _voices(writer, bar_index, count)
+            before = _write_phrase(writer, phrase, bar_index, stop, players, before)
         bar_index = stop
     if writer.last_start < writer.score.n_frames:
-        _write_ending(writer, names)
+        _write_ending(writer, names, before)
 
 
 def _voices(writer: Writer, bar_index: int, count: int) -> list[str]:
@@ -218,33 +223,43 @@ def _voices(writer: Writer, bar_index: int, count: int) -> list[str]:
 
 
 def _write_phrase(
-    writer: Writer, phrase: Phrase, first: int, stop: int, names: Sequence[str]
-) -> None:
+    writer: Writer, phrase: Phrase, first: int, stop: int, names: Sequence[str], before: int
+) -> int:
+    """Writes a phrase after a tone of pitch `before`; returns its last pitch."""
+    last_degree = HIGHEST_DEGREE + 1
     beats = (stop - first) * writer.brief.beats_per_bar
     high = writer.parts[first] == "climax" and writer.score.levels[first] >= 2.5
     for tone in phrase:
         if tone.start >= beats - _EDGE:
             break
         start = writer.at(first, tone.start)
-        end = writer.at(first, min(tone.start + tone.duration, beats))
+        stop_at = min(tone.start + tone.duration, beats)
+        if tone is phrase[-1] and tone.duration >= 1.5:
+            stop_at -= BREATH
+        end = writer.at(first, stop_at)
         degree = min(max(tone.degree, LOWEST_DEGREE), HIGHEST_DEGREE)
-        chord = writer.chord_at(start)
-        pitch = pitch_of(degree, writer.score.key_at(start), chord)
+        chord, key = writer.chord_at(start), writer.score.key_at(start)
+        pitch = pitch_of(degree, key, chord)
         strong = tone.duration >= 1 - _EDGE or tone.start % 2 < _EDGE
-        if strong:
-            pitch = nearest(pitch, chord.pitch_classes)
+        allowed = chord.pitch_classes if strong else tones_at(key, chord)
+        pitch = _drawn(pitch, allowed, before, moves=degree != last_degree)
+        before, last_degree = pitch, degree
         _sing(writer, start, end - start, pitch + (12 if high and pitch < 69 else 0), names)
+    return before
 
 
-def _write_ending(writer: Writer, names: Sequence[str]) -> None:
+def _drawn(pitch: int, allowed: Sequence[int], before: int, *, moves: bool) -> int:
+    """The allowed pitch nearest to `pitch`; a tone that is to move doesn't stay where it was."""
+    options = [p for p in range(pitch - 6, pitch + 7) if p % 12 in allowed]
+    return min(options, key=lambda p: (abs(p - pitch) + 4 * (moves and p == before), p))
+
+
+def _write_ending(writer: Writer, names: Sequence[str], before: int) -> None:
     start = writer.last_start
     chord = writer.chord_at(writer.score.n_frames - 1)
-    before = [n.pitch for n in writer.score.notes if n.role == "melody"]
-    near = before[-1] if before else 66
-    octave = 60 + (near - 60) // 12 * 12
     bare = not writer.brief.ensemble.pad and not writer.brief.ensemble.arp
     last = chord.pitch_classes[1] if bare else chord.root  # somebody has to sing the third
-    pitch = nearest(octave + (last - octave) % 12, chord.pitch_classes)
+    pitch = nearest(before, (last,))
     _sing(writer, start, writer.score.n_frames - start, pitch, names)
 
 
@@ -259,13 +274,17 @@ def _sing(writer: Writer, start: int, length: int, pitch: int, names: Sequence[s
         writer.add(start, held, pitch + shift, strength, "melody", name, kind)
 
 
+Held = tuple[int, int]
+"""A tone of the counter-melody and the tune's above it."""
+
+
 def write_counter(writer: Writer) -> None:
     """A slower voice below the melody, moving against it and where it rests."""
     names = writer.brief.ensemble.counter
-    tune = sorted(
-        (n for n in writer.score.notes if n.role == "melody"), key=lambda n: (n.start, -n.pitch)
-    )
-    previous: int | None = None
+    if not names:
+        return
+    tune = sorted((n for n in writer.score.notes if n.role == "melody"), key=lambda n: n.start)
+    previous: Held | None = None
     for bar_index in range(writer.n_bars):
         frame = writer.at(bar_index, 0)
         if frame >= writer.last_start:
@@ -274,9 +293,9 @@ def write_counter(writer: Writer) -> None:
             previous = None
             continue
         for start, end in _gaps(writer, bar_index, tune):
-            previous = _against(writer, start, end, tune, previous, names)
-    if names and writer.last_start < writer.score.n_frames:
-        _against(writer, writer.last_start, writer.score.n_frames, tune, previous, names)
+            previous = _against(writer, start, end, tune, previous)
+    if writer.last_start < writer.score.n_frames:
+        _against(writer, writer.last_start, writer.score.n_frames, tune, previous)
 
 
 def _gaps(writer: Writer, bar_index: int, tune: Sequence[Note]) -> list[tuple[int, int]]:
@@ -292,34 +311,32 @@ def _gaps(writer: Writer, bar_index: int, tune: Sequence[Note]) -> list[tuple[in
 
 
 def _against(
-    writer: Writer,
-    start: int,
-    end: int,
-    tune: Sequence[Note],
-    previous: int | None,
-    names: Sequence[str],
-) -> int | None:
-    """One tone of the counter-melody; returns its pitch."""
+    writer: Writer, start: int, end: int, tune: Sequence[Note], previous: Held | None
+) -> Held | None:
+    """One tone of the counter-melody, after `previous`."""
     chord, key = writer.chord_at(start), writer.score.key_at(start)
     sung = [n.pitch for n in tune if n.start <= start < n.start + n.length]
-    top = max(sung, default=69)
-    earlier = [n.pitch for n in tune if n.start < start]
-    rising = bool(earlier) and top > earlier[-1]
+    top = max(sung, default=previous[1] if previous else 69)
     strong = start % writer.bar == 0 or end - start >= 2 * writer.beat
     allowed = chord.pitch_classes if strong else tones_at(key, chord)
-    options = [p for p in range(top - 17, top - 2) if p % 12 in allowed and 45 <= p <= 76]
+    # Below the tune; above it, where that is low.
+    around = range(top - 17, top - 2) if top >= LOW_TUNE else range(top + 3, top + 18)
+    options = [p for p in around if p % 12 in allowed and 45 <= p <= 76]
     if not options:
         return previous
-    centre = previous if previous is not None else top - 8
-
-    def cost(pitch: int) -> float:
-        value = abs(pitch - centre) + 0.3 * abs(top - pitch - 8)
-        if previous is not None:
-            value += 3 * (pitch == previous) + 2 * ((pitch > previous) == rising)
-        return value + 4 * ((top - pitch) % 12 in (0, 1, 2, 10, 11))
-
-    pitch = min(options, key=cost)
-    for i, name in enumerate(names):
+    home = top - 8 if top >= LOW_TUNE else top + 9
+    pitch = min(options, key=lambda p: _clash(p, top, home, previous))
+    for i, name in enumerate(writer.brief.ensemble.counter):
         if not writer.waits(i, start):
             writer.add(start, end - start, pitch, 0.92, "counter", name, "legato")
-    return pitch
+    return pitch, top
+
+
+def _clash(pitch: int, top: int, home: int, previous: Held | None) -> float:
+    """How badly a tone fits under one of the tune: far, bare, or going the same way."""
+    value = 0.3 * abs(pitch - home) + 4 * ((top - pitch) % 12 in (0, 1, 2, 10, 11))
+    if previous is None:
+        return value + abs(pitch - home)
+    before, top_before = previous
+    along = (pitch - before) * (top - top_before) > 0
+    return value + 0.7 * abs(pitch - before) + 3 * (pitch == before) + 4 * along
