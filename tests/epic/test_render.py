@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fanfare.epic import corpus
 from fanfare.epic.corpus import piece
 from fanfare.epic.render import SAMPLES_PER_FRAME, Renderer, limit, master
 from fanfare.errors import MissingExtraError
@@ -96,15 +95,3 @@ def test_louder_pieces_are_mastered_louder_and_nothing_passes_the_ceiling() -> N
     assert levels == sorted(levels)
     assert np.abs(limit(noise * 1000)).max() <= 0.95
     assert np.isfinite(master(np.zeros(64000, np.float32), 3)).all()
-
-
-def test_a_corpus_is_written_and_opened(soundfont: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "corpus"
-    folder.mkdir()
-    corpus.allocate(folder, 2, 60)
-    pieces = corpus.render_pieces(0, 2, 60, soundfont)
-    corpus.write(folder, pieces, 0)
-    loaded = corpus.load(folder, in_memory=True)
-    assert loaded.wavs.shape == (2, 60 * SAMPLES_PER_FRAME)
-    assert loaded.plans.shape[:2] == (2, 60)
-    assert loaded.wavs.any()

@@ -3,47 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 from transformers.audio_utils import mel_filter_bank
 
 import fanfare
-from fanfare.epic import recipe, train_codec, train_lm
-from fanfare.epic.corpus import Corpus, piece
-from fanfare.epic.plan import N_FEATURES, plan_of
+from fanfare.epic import train_codec, train_lm
+from fanfare.epic.adversary import Adversary
+from fanfare.epic.clock import Deadline
+from fanfare.epic.corpus import piece
+from fanfare.epic.layout import LAYOUT_2
+from fanfare.epic.listen import HOP
+from fanfare.epic.losses import MEL_BANDS, balanced, mel_bands, si_sdr
+from fanfare.epic.plan import lean, plan_of
 from fanfare.epic.team import Team, work_together
-from fanfare.epic.train_codec import (
-    HOP,
-    MEL_BANDS,
-    CodecRecipe,
-    CodecTrainer,
-    TrainingQuantizer,
-    balanced,
-    mel_bands,
-    nearest_code,
-    si_sdr,
-)
-from fanfare.epic.train_lm import Codes, LmRecipe, LmTrainer, batch, tokenise
+from fanfare.epic.train_codec import CodecRecipe, CodecTrainer
+from fanfare.epic.train_lm import Fixed, LmRecipe, LmTrainer, batch, encoder_of, leaned
+from fanfare.epic.train_quantizer import TrainingQuantizer, nearest_code
+from fanfare.weights.own_layout import save_own
 
 CODEC = CodecRecipe(
-    minutes=0.02,
-    n_filters=4,
-    batch=2,
-    crop_frames=12,
-    warmup_steps=4,
-    checkpoint_minutes=0.0,
-    polish_minutes=0.01,
-    polish_excerpts=96,
-)
+    minutes=0.02, n_filters=4, batch=2, crop_frames=12, warmup_steps=4, checkpoint_minutes=0.0,
+    adversary_width=2, adversary_from=0.6, polish_minutes=0.01, polish_excerpts=200,
+    figures_steps=2,
+)  # fmt: skip
 LM = LmRecipe(
     minutes=0.02, dim=32, n_layers=1, n_heads=2, past_context=24, batch=2, crop_frames=20,
-    gate_minutes=0.0, checkpoint_minutes=0.0,
+    gate_minutes=0.0, checkpoint_minutes=0.0, figures_steps=2,
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Audio, plans and codes that stay what they are."""
+
+    wavs: Tensor
+    plans: Tensor
+    n_filled: int = 4
+
+    def refresh(self, at_most: int = 1) -> None: ...
 
 
 class Clock:
@@ -66,16 +70,16 @@ def _clock() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def small() -> Corpus:
+def small() -> Pieces:
     """Four pieces of a second and a half, of tones."""
     t = np.arange(75 * HOP) / 32000
     wavs = np.stack([3000 * np.sin(2 * np.pi * 110 * (i + 1) * t) for i in range(4)])
-    plans = np.stack([plan_of(piece(i, 75)) for i in range(4)])
-    return Corpus(wavs.astype(np.int16), plans.astype(np.float16))
+    plans = np.stack([plan_of(piece(i, 75), LAYOUT_2) for i in range(4)])
+    return Pieces(torch.from_numpy(wavs.astype(np.int16)), torch.from_numpy(plans).half())
 
 
 @pytest.fixture(scope="module")
-def trained(small: Corpus, tmp_path_factory: pytest.TempPathFactory) -> CodecTrainer:
+def trained(small: Pieces, tmp_path_factory: pytest.TempPathFactory) -> CodecTrainer:
     trainer = CodecTrainer(CODEC)
     list(trainer.train(small, tmp_path_factory.mktemp("codec") / "codec.pt"))
     return trainer
@@ -89,26 +93,74 @@ def test_mel_bands_are_those_of_transformers(n_fft: int) -> None:
     torch.testing.assert_close(mel_bands(n_bins, n_mels, 32000), expected, atol=1e-6, rtol=0)
 
 
-def test_the_codec_trains_past_its_warm_up(trained: CodecTrainer) -> None:
+def test_the_codec_trains_both_stages(trained: CodecTrainer) -> None:
     assert trained.step > CODEC.warmup_steps
+    assert trained.is_done
     assert all(torch.isfinite(p).all() for p in trained.parameters)
     assert not any(p.requires_grad for p in trained.average)
 
 
-def test_the_codec_resumes_where_it_was(small: Corpus, tmp_path: Path) -> None:
+def test_the_codec_resumes_where_it_was(small: Pieces, tmp_path: Path) -> None:
+    path = tmp_path / "codec.pt"
     first = CodecTrainer(CODEC)
-    list(first.train(small, tmp_path / "codec.pt"))
-    second = CodecTrainer(replace(CODEC, minutes=CODEC.minutes * 2))
-    list(second.train(small, tmp_path / "codec.pt"))
-    assert second.step > first.step
+    for _ in first.train(small, path):
+        if first.step >= 6:
+            break
+    assert not first.is_done
+    list(CodecTrainer(CODEC).train(small, path, Deadline(0.0)))  # no time: nothing happens
+    second = CodecTrainer(CODEC)
+    second.restore(path)
+    at = second.step
+    assert at >= 5
+    list(second.train(small, path))
+    assert second.step > at
+    assert second.is_done
+    third = CodecTrainer(CODEC)
+    third.restore(path)
+    assert third.is_done
+    polished = third.optimizer.param_groups[0]["params"]
+    assert not any(encoder is p for p in polished for encoder in third.encoding)
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_carried_codec_goes_on_without_its_optimiser(tmp_path: Path) -> None:
+    path = tmp_path / "codec.pt"
+    first = CodecTrainer(CODEC)
+    first.step, first.spent_s = 7, 0.6
+    first.save(path)
+    kept = torch.load(path, weights_only=True)
+    names = ("optimizer", "judging", "adversary", "average")
+    torch.save({k: v for k, v in kept.items() if k not in names}, path)
+    second = CodecTrainer(CODEC)
+    second.restore(path)
+    assert second.step == 7
+    torch.testing.assert_close(second.average, [p.detach() for p in second.parameters])
+
+
+def test_judges_learn_and_are_listened_to() -> None:
+    torch.manual_seed(0)
+    judges = Adversary(2)
+    real, made = 0.3 * torch.randn(2, 6000), 0.1 * torch.sin(torch.arange(12000.0)).view(2, 6000)
+    optimizer = torch.optim.Adam(judges.parameters(), 3e-3)
+    first = judges.lesson(made, real)
+    for _ in range(25):
+        optimizer.zero_grad()
+        last = judges.lesson(made, real)
+        last.backward()
+        optimizer.step()
+    assert last < 0.8 * first
+    made.requires_grad_()
+    plain, far = judges.verdict(made, real)
+    (gradient,) = torch.autograd.grad(plain + far, made)
+    assert gradient.abs().sum() > 0
+    assert judges.verdict(real, real)[1] == 0
 
 
 def test_the_quantizer_starts_on_its_data_and_follows_it() -> None:
     torch.manual_seed(0)
     centres = torch.randn(40, 128) * 3
     latents = centres[torch.randint(40, (3000,))] + 0.01 * torch.randn(3000, 128)
-    quantizer = TrainingQuantizer()
+    quantizer = TrainingQuantizer(4)
     quantizer.start(latents)
     z = latents[:64].T[None]  # [1, D, T]
     quantised, left = quantizer(z)
@@ -141,57 +193,51 @@ def test_si_sdr_ignores_scale() -> None:
     assert abs(float(noisy)) < 2
 
 
-def test_batches_hold_codes_beside_their_own_plans(small: Corpus) -> None:
-    codes = np.arange(4)[:, None, None] * 100 + np.arange(75)[None, None] + np.zeros((4, 4, 1), int)
-    data = Codes(codes.astype(np.int16), small.plans)
-    recipe_ = replace(LM, full_probability=1.0, null_probability=0.5)
-    out, plans, null = batch(data, np.random.default_rng(0), recipe_, 16, 40)
+def test_batches_hold_codes_beside_their_own_plans(small: Pieces) -> None:
+    codes = torch.arange(4)[:, None, None] * 100 + torch.arange(75) + torch.zeros(4, 4, 1)
+    data = Fixed(codes.to(torch.int16), small.plans)
+    recipe = replace(LM, full_probability=1.0, null_probability=0.5)
+    out, plans, null = batch(data, np.random.default_rng(0), recipe, 16, 40, LAYOUT_2)
     assert out.shape == (16, 4, 40)
-    assert plans.shape == (16, 40, N_FEATURES)
+    assert plans.shape == (16, 40, LAYOUT_2.n_features)
     assert 0 < null.sum() < 16
     for row, plan in zip(out, plans, strict=True):
         i, start = divmod(int(row[0, 0]), 100)
-        np.testing.assert_array_equal(plan, small.plans[i, start : start + 40].astype(np.float32))
+        torch.testing.assert_close(plan, small.plans[i, start : start + 40].float())
+
+
+def test_groups_are_left_out_as_one_by_one(small: Pieces) -> None:
+    rng = np.random.default_rng(0)
+    dropped = rng.random((4, len(LAYOUT_2.masked))) < 0.5
+    together = leaned(small.plans.float(), torch.from_numpy(dropped), LAYOUT_2)
+    for plan, flags, row in zip(small.plans.float().numpy(), dropped, together, strict=True):
+        names = [name for name, gone in zip(LAYOUT_2.masked, flags, strict=True) if gone]
+        np.testing.assert_allclose(row.numpy(), lean(plan, names, LAYOUT_2))
 
 
 def test_the_language_model_trains_exports_and_plays(
-    small: Corpus, trained: CodecTrainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: Pieces, trained: CodecTrainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(train_lm.torch, "compile", lambda model, dynamic: model)
-    codes = tokenise(small.wavs, trained.finished())
+    codec = trained.finished()
+    codes = encoder_of(codec)(small.wavs.float() / 32767)
+    with torch.no_grad():
+        whole = codec.quantizer.encode(codec.encoder(small.wavs[:1, None].float() / 32767))
     assert codes.shape == (4, 4, 75)
-    data = Codes(codes, small.plans)
+    assert (codes[0] == whole[:, 0]).float().mean() > 0.99
+    data = Fixed(codes.to(torch.int16), small.plans)
     trainer = LmTrainer(LM, data)
     figures = list(trainer.train(tmp_path / "lm.pt", data))
     assert {"gap", "gap_error", "heldout_book0"} <= set(figures[-1])
+    assert trainer.is_done
     again = LmTrainer(replace(LM, minutes=LM.minutes * 2), data)
     list(again.train(tmp_path / "lm.pt", data))
     assert again.step > trainer.step
-    run = recipe.Run(tmp_path, CODEC, LM)
-    run.export(trained, again, tmp_path / "model")
+    extra = {"plan": LAYOUT_2.to_json()}
+    save_own(tmp_path / "model", name="x", lm=again.finished(), codec=codec, extra=extra)
     audio = fanfare.load(tmp_path / "model").generate(prompt="calm harp", duration=1, seed=3)
     assert audio.samples.shape == (1, 32000)
     assert audio.codes.shape == (4, 50)
-
-
-def test_the_recipe_runs_stage_by_stage(
-    small: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(train_lm.torch, "compile", lambda model, dynamic: model)
-
-    def build(folder: Path, n: int, *, offset: int = 0) -> None:
-        folder.mkdir(parents=True)
-        np.save(folder / "wavs.npy", small.wavs[:n])
-        np.save(folder / "plans.npy", small.plans[:n])
-
-    monkeypatch.setattr(recipe.corpus, "build", build)
-    run = recipe.Run(tmp_path, CODEC, LM, workers=1)
-    for _ in range(2):  # the second time, nothing is left to do
-        run.corpus(3, 1)
-        codec = run.codec()
-        run.codes(codec)
-        run.export(codec, run.lm(), tmp_path / "model")
-    assert fanfare.load(tmp_path / "model").name
 
 
 def _train_apart(folder: Path, team: Team) -> None:

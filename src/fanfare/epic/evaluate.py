@@ -1,6 +1,6 @@
 """`make eval`: how well epic-mini follows its prompts, seeded and repeatable.
 
-Every prompt is composed, and the score is heard three times: as FluidSynth renders it (the
+Every prompt is composed, and the score is heard three times: as it is rendered (the
 original), as the codec gives the original back (the ceiling), and as the model plays it. Probes
 and measures judge all three alike.
 """
@@ -24,8 +24,9 @@ from fanfare.epic import measure, probes
 from fanfare.epic.attributes import INSTRUMENTS, MODES, MOODS, PITCHED, Attributes
 from fanfare.epic.brief import MIN_FRAMES_PER_BEAT, frames_per_beat
 from fanfare.epic.captions import caption
-from fanfare.epic.corpus import render_pieces
+from fanfare.epic.corpus import Renders, render_pieces
 from fanfare.epic.director import write_score
+from fanfare.epic.player import Player, open_bank
 from fanfare.epic.render import Renderer
 from fanfare.epic.score import Score
 from fanfare.epic.understand import understand
@@ -90,11 +91,15 @@ def attributes_right(case: Case) -> tuple[int, int]:
     return sum(checks), len(checks)
 
 
-def render_all(made: list[Case]) -> None:
+def renderer_of(bank: Path | None) -> Renders:
+    """What a model's corpus was rendered with: a bank, or (the first weights) FluidSynth."""
+    return Renderer() if bank is None else Player(open_bank(bank))
+
+
+def render_all(made: list[Case], renderer: Renders) -> None:
     """The originals."""
-    with Renderer() as renderer:
-        for case in made:
-            case.wavs["original"] = renderer.render(case.score)
+    for case in made:
+        case.wavs["original"] = renderer.render(case.score)
 
 
 def play_all(made: list[Case], model: Model, guidance: int = 3, batch: int = 10) -> float:
@@ -116,13 +121,14 @@ def play_all(made: list[Case], model: Model, guidance: int = 3, batch: int = 10)
 
 
 def _probe_examples(
-    first: int, last: int, weights: str
+    first: int, last: int, weights: str, bank: Path | None
 ) -> list[tuple[probes.Features, probes.Truth]]:
     """Each render, and what the codec makes of it: probes are to judge music, not codecs."""
     torch.set_num_threads(1)
     codec = load(weights).bundle.codec
     examples = []
-    for _, score, wav in render_pieces(PROBE_SEED + first, PROBE_SEED + last, PROBE_FRAMES):
+    seeds = PROBE_SEED + first, PROBE_SEED + last
+    for _, score, wav in render_pieces(*seeds, PROBE_FRAMES, renderer_of(bank)):
         again = codec.decode(codec.encode(torch.from_numpy(wav)[None, None]))[0, 0].numpy()
         examples += [(probes.features(heard), _truth(score)) for heard in (wav, again)]
     return examples
@@ -132,11 +138,14 @@ def _truth(score: Score) -> probes.Truth:
     return probes.truth(score.brief, {note.instrument for note in score.notes})
 
 
-def train_probes(weights: str, n: int = N_PROBE_PIECES, workers: int = 2) -> probes.Probes:
+def train_probes(
+    weights: str, bank: Path | None = None, n: int = N_PROBE_PIECES, workers: int = 2
+) -> probes.Probes:
     """Probes trained on `n` renders that nothing else has seen, raw and through the codec."""
     edges = [n * i // workers for i in range(workers + 1)]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        parts = list(pool.map(_probe_examples, edges[:-1], edges[1:], [weights] * workers))
+        same = [weights] * workers, [bank] * workers
+        parts = list(pool.map(_probe_examples, edges[:-1], edges[1:], *same))
     examples = [example for part in parts for example in part]
     judge = probes.Probes()
     judge.fit([f for f, _ in examples], [t for _, t in examples])
@@ -249,13 +258,16 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, default=Path("out/eval"))
     parser.add_argument("--guidance", type=int, default=3)
     parser.add_argument("--probe-pieces", type=int, default=N_PROBE_PIECES)
+    parser.add_argument("--bank", type=Path, default=Path("runs/epic.bank"))
     options = parser.parse_args()
     model = load(options.weights)
+    bank = options.bank if model.bundle.extra.get("sound") == "bank-1" else None
+    renderer = renderer_of(bank)
     made = cases(options.prompts, options.seed)
-    render_all(made)
+    render_all(made, renderer)
     speed = play_all(made, model, options.guidance)
-    judge = train_probes(options.weights, options.probe_pieces)
-    heldout = [w for _, _, w in render_pieces(30_000_000, 30_000_060, PROBE_FRAMES)]
+    judge = train_probes(options.weights, bank, options.probe_pieces)
+    heldout = [w for _, _, w in render_pieces(30_000_000, 30_000_060, PROBE_FRAMES, renderer)]
     result = summary(made, judge, heldout)
     result["music seconds per second, batch of 10"] = round(speed, 2)
     pictures(made, options.pictures)

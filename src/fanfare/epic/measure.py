@@ -23,9 +23,11 @@ def chords_right(wav: FloatArray, score: Score) -> list[bool]:
     classes = listen.chroma(wav)
     right = []
     for chord in score.chords:
+        if not chord.plain:
+            continue  # suspended, without a third: no triad to be right about
         span = classes[chord.start : min(chord.end, len(classes))]
         if len(span) >= 10:
-            right.append(listen.best_triad(span.mean(axis=0)) == (chord.root, chord.quality))
+            right.append(listen.best_triad(span.mean(axis=0)) == (chord.root, chord.triad))
     return right
 
 

@@ -1,90 +1,201 @@
 """`make epic`: trains epic-mini from nothing, stage by stage; what is done is not done again.
 
-    corpus   compose and render pieces (5 minutes on 2 cores)
-    codec    train the codec
-    codes    turn the corpus into codes
-    lm       train the language model
-    export   write the checkpoint that `fanfare` loads
+    codec       pieces are composed and rendered, the codec is trained on them
+    lm          the language model, on plans and codes
+    diffusion   the band models
+    export      the checkpoint that `fanfare` loads
 
-Nothing is downloaded: the SoundFont comes with the system's packages. Stages stop by the clock and
-resume from their checkpoints.
+Every stage has minutes of its own (`presets`), and a command may have an end (`--stop-after`):
+then everything is saved, and the same command goes on. With `--out`, what is needed to go on
+elsewhere is left there in few files (`carry`), and nothing is exported; `--carry` reads them on a
+machine that has nothing else.
+Needed: a bank (`python -m fanfare.epic.bank`), torch and numpy; nothing is downloaded.
 """
 
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+import torch
 
-from fanfare.epic import corpus
+from fanfare.epic import carry
+from fanfare.epic.clock import Deadline
+from fanfare.epic.layout import LAYOUT_2
+from fanfare.epic.pool import Pool, Size, opened
+from fanfare.epic.presets import PRESETS, Preset
 from fanfare.epic.team import Team, work_together
-from fanfare.epic.train_codec import CodecRecipe, CodecTrainer
-from fanfare.epic.train_lm import Codes, LmRecipe, LmTrainer, tokenise
-from fanfare.weights.own_layout import save_own
+from fanfare.epic.train_codec import CodecTrainer
+from fanfare.epic.train_diffusion import DiffusionTrainer
+from fanfare.epic.train_lm import Fixed, LmTrainer, encoder_of
+from fanfare.nn.encodec import Encodec
 
 HELDOUT_SEED = 10_000_000
 LICENCE = "Apache-2.0"
+STAGES = ("codec", "lm", "diffusion")
+CARRIED = ("quantizer", "step", "spent_s", "polish_s")
+"""Of a checkpoint, beside the model."""
 
 
 class Run:
-    """One training run in a folder."""
+    """One training run in a folder, whose files are its checkpoints."""
 
-    def __init__(self, folder: Path, codec: CodecRecipe, lm: LmRecipe, workers: int = 2) -> None:
-        self.folder, self.workers = folder, workers
-        self.codec_recipe, self.lm_recipe = codec, lm
+    def __init__(
+        self, folder: Path, preset: Preset, bank: Path, deadline: Deadline | None = None
+    ) -> None:
+        self.folder, self.preset, self.bank = folder, preset, bank
+        self.device = torch.device(preset.device)
+        self.deadline = deadline or Deadline()
+        self.pieces: Pool | None = None
+        folder.mkdir(parents=True, exist_ok=True)
 
-    def corpus(self, n_pieces: int, n_heldout: int) -> None:
-        """Renders the training pieces and those held out."""
-        for name, n, offset in (("corpus", n_pieces, 0), ("heldout", n_heldout, HELDOUT_SEED)):
-            done = self.folder / name / "done"
-            if not done.exists():
-                corpus.build(self.folder / name, n, offset=offset)
-                done.touch()
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.pieces is not None:
+            self.pieces.__exit__(None, None, None)
 
     def codec(self) -> CodecTrainer:
-        """Trains the codec, or opens the trained one."""
-        trainer = CodecTrainer(self.codec_recipe)
-        pieces = corpus.load(self.folder / "corpus", in_memory=True)
-        for stage in (trainer.train, trainer.polish):
-            for figures in stage(pieces, self.folder / "codec.pt"):
+        """Trains the codec, as far as time allows, or opens the trained one."""
+        trainer = CodecTrainer(self.preset.codec, self.device)
+        checkpoint = self.folder / "codec.pt"
+        if checkpoint.exists():
+            trainer.restore(checkpoint)
+        if not trainer.is_done:
+            for figures in trainer.train(self.pool(), checkpoint, self.deadline):
                 report("codec", figures)
         return trainer
 
-    def codes(self, trainer: CodecTrainer) -> None:
-        """Codes of all pieces."""
-        for name in ("corpus", "heldout"):
-            path = self.folder / name / "codes.npy"
-            if not path.exists():
-                wavs = corpus.load(self.folder / name).wavs[: self.lm_recipe.pieces]
-                np.save(path, tokenise(wavs, trainer.finished()))
-
-    def data(self, name: str) -> Codes:
-        """Codes and plans of a part of the corpus."""
-        codes = np.load(self.folder / name / "codes.npy")
-        return Codes(codes, np.array(corpus.load(self.folder / name).plans[: len(codes)]))
-
-    def lm(self) -> LmTrainer:
+    def lm(self, codec: Encodec) -> LmTrainer:
         """Trains the language model, or opens the trained one."""
-        work_together(self.train_lm, self.workers)
-        trainer = LmTrainer(self.lm_recipe, self.data("corpus"))
-        trainer.restore(self.folder / "lm.pt")
+        checkpoint = self.folder / "lm.pt"
+        if checkpoint.exists():
+            trained = LmTrainer(self.preset.lm, None, device=self.device)
+            trained.restore(checkpoint)
+            if trained.is_done:
+                return trained
+        if self.device.type != "cpu":
+            data, heldout = self._codes(codec), self._heldout(codec)
+            trainer = LmTrainer(self.preset.lm, data, device=self.device)
+            for figures in trainer.train(checkpoint, heldout, self.deadline):
+                report("lm", figures)
+            return trainer
+        pool = self._codes(codec)
+        heldout = self._heldout(codec)
+        torch.save({"codes": heldout.codes, "plans": heldout.plans}, self.folder / "heldout.pt")
+        # The deadline, too, is on a clock that all processes share.
+        work_together(
+            partial(train_lm, self.preset, self.folder, pool.path("x").parent, self.deadline.at_s),
+            self.preset.team,
+        )
+        trainer = LmTrainer(self.preset.lm, None)
+        trainer.restore(checkpoint)
         return trainer
 
-    def train_lm(self, team: Team) -> None:
-        """One team member's part in training the language model."""
-        trainer = LmTrainer(self.lm_recipe, self.data("corpus"), team)
-        for figures in trainer.train(self.folder / "lm.pt", self.data("heldout")):
-            report("lm", figures)
+    def diffusion(self, codec: Encodec) -> DiffusionTrainer:
+        """Trains the band models, or opens the trained ones."""
+        trainer = DiffusionTrainer(self.preset.diffusion, codec, self.device)
+        checkpoint = self.folder / "diffusion.pt"
+        if checkpoint.exists():
+            trainer.restore(checkpoint)
+        if not trainer.is_done:
+            for figures in trainer.train(self.pool(), checkpoint, self.deadline):
+                report("diffusion", figures)
+        return trainer
 
-    def export(self, codec: CodecTrainer, lm: LmTrainer, target: Path) -> None:
-        """Writes the checkpoint."""
-        trained = {"codec_steps": codec.step, "lm_steps": lm.step}
-        save_own(
-            target, name="epic-mini", lm=lm.finished(), codec=codec.finished(), licence=LICENCE,
-            extra=trained,
+    def pool(self) -> Pool:
+        """Pieces with their audio."""
+        if self.pieces is not None and len(self.pieces.wavs):
+            return self.pieces
+        return self._new_pool(self.preset.slots, keep_wavs=True)
+
+    def _codes(self, codec: Encodec) -> Pool:
+        """Pieces with their codes: on a CPU those of the codec, for rendering is dear there."""
+        if self.device.type == "cpu":
+            pool = self.pool()
+            report("lm", {"pieces to encode": pool.n_filled})
+            pool.encode_with(encoder_of(codec))
+            return pool
+        return self._new_pool(self.preset.lm_slots, keep_wavs=False, codec=codec)
+
+    def _new_pool(self, slots: int, *, keep_wavs: bool, codec: Encodec | None = None) -> Pool:
+        if self.pieces is not None:
+            self.pieces.__exit__(None, None, None)
+        preset, started = self.preset, time.monotonic()
+        size = Size(slots, preset.n_frames, preset.codec.n_codebooks)
+        # A later pool brings pieces that the earlier one hasn't had.
+        seed = 0 if keep_wavs else 1_000_000
+        self.pieces = Pool(
+            size, self.bank, device=self.device, workers=preset.workers, seed=seed,
+            keep_wavs=keep_wavs,
         )  # fmt: skip
+        if codec is not None:
+            self.pieces.encode_with(encoder_of(codec))
+        self.pieces.fill(min(preset.start_with, slots))
+        report("pieces", {"n": self.pieces.n_filled, "seconds": time.monotonic() - started})
+        return self.pieces
+
+    def _heldout(self, codec: Encodec) -> Fixed:
+        """Pieces for the gate, always the same."""
+        preset = self.preset
+        size = Size(preset.heldout, preset.n_frames, preset.codec.n_codebooks)
+        with Pool(
+            size, self.bank, device=self.device, workers=1, seed=HELDOUT_SEED,
+        ) as pool:  # fmt: skip
+            pool.fill()
+            pool.encode_with(encoder_of(codec))
+            return Fixed(pool.codes.clone(), pool.plans.clone())
+
+    def export(
+        self, codec: CodecTrainer, lm: LmTrainer, diffusion: DiffusionTrainer | None, target: Path
+    ) -> None:
+        """Writes the checkpoint, all of it in half precision."""
+        # Imported late: what reads checkpoints needs libraries that a lent machine may lack.
+        from fanfare.weights.diffusion import STEM as DIFFUSION_FILE
+        from fanfare.weights.own_layout import save_own
+        from fanfare.weights.write import write_tensors
+
+        extra = {
+            "plan": LAYOUT_2.to_json(), "sound": "bank-1", "codec_steps": codec.step,
+            "lm_steps": lm.step, "diffusion_steps": diffusion.step if diffusion else 0,
+        }  # fmt: skip
+        bands = diffusion.finished().cpu() if diffusion else None
+        save_own(
+            target, name="epic-mini", lm=lm.finished().cpu(), codec=codec.finished().cpu(),
+            diffusion=bands, licence=LICENCE, extra=extra,
+        )  # fmt: skip
+        if bands is not None:
+            tensors = {name: tensor.contiguous() for name, tensor in bands.state_dict().items()}
+            file = target / "diffusion" / f"{DIFFUSION_FILE}.safetensors"
+            write_tensors(file, tensors, torch.float16)
+
+    def state(self) -> dict[str, Any]:
+        """What the next stages need of the checkpoints that are there; see `carry`."""
+        made: dict[str, Any] = {}
+        for name in STAGES:
+            path = self.folder / f"{name}.pt"
+            if path.exists():
+                kept = torch.load(path, weights_only=True, map_location="cpu")
+                averages = dict(zip(kept["names"], kept["average"], strict=True))
+                made[name] = {key: value for key, value in kept.items() if key in CARRIED}
+                made[name]["model"] = {**kept["model"], **averages}
+        return made
+
+
+def train_lm(preset: Preset, folder: Path, pool: Path, stop_at_s: float, team: Team) -> None:
+    """One team member's part in training the language model on a CPU."""
+    data = Fixed(opened(pool / "codes.npy"), opened(pool / "plans.npy"))
+    kept = torch.load(folder / "heldout.pt", weights_only=True)
+    trainer = LmTrainer(preset.lm, data, team)
+    heldout = Fixed(kept["codes"], kept["plans"])
+    for figures in trainer.train(folder / "lm.pt", heldout, Deadline(stop_at_s)):
+        report("lm", figures)
 
 
 def report(stage: str, figures: Mapping[str, float]) -> None:
@@ -92,28 +203,77 @@ def report(stage: str, figures: Mapping[str, float]) -> None:
     print(stage, " ".join(f"{name} {value:.3f}" for name, value in figures.items()), flush=True)
 
 
-def main() -> None:
-    """Runs all stages."""
-    parser = argparse.ArgumentParser(description="Train epic-mini.")
-    parser.add_argument("--folder", type=Path, default=Path("runs/epic"))
-    parser.add_argument("--pieces", type=int, default=3600)
-    parser.add_argument("--heldout", type=int, default=160)
-    parser.add_argument("--codec-minutes", type=float, default=CodecRecipe.minutes)
-    parser.add_argument("--lm-minutes", type=float, default=LmRecipe.minutes)
-    parser.add_argument("--workers", type=int, default=2, help="processes that train the LM")
-    parser.add_argument("--target", type=Path, help="where to export (default: FOLDER/epic-mini)")
-    options = parser.parse_args()
-    run = Run(
-        options.folder,
-        CodecRecipe(minutes=options.codec_minutes),
-        LmRecipe(minutes=options.lm_minutes),
-        options.workers,
-    )
-    options.folder.mkdir(parents=True, exist_ok=True)
-    run.corpus(options.pieces, options.heldout)
+def prepare_device(device: str) -> None:
+    """What makes a GPU fast; nothing on a CPU."""
+    if device != "cuda":
+        return
+    torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.benchmark = True
+    # Where compiling fails, the same runs uncompiled.
+    torch._dynamo.config.suppress_errors = True
+
+
+def go(run: Run) -> str:
+    """Trains all stages in turn; returns the first one that isn't over, or ""."""
     codec = run.codec()
-    run.codes(codec)
-    run.export(codec, run.lm(), options.target or options.folder / "epic-mini")
+    if not codec.is_done:
+        return "codec"
+    model = codec.finished()
+    if not run.lm(model).is_done:
+        return "lm"
+    return "" if run.diffusion(model).is_done else "diffusion"
+
+
+def export(run: Run, target: Path) -> None:
+    """Writes the checkpoint that `fanfare` loads, of stages that are over."""
+    codec = run.codec()
+    model = codec.finished()
+    run.export(codec, run.lm(model), run.diffusion(model), target)
+
+
+def main() -> None:
+    """Runs the stages."""
+    started = time.monotonic()
+    parser = argparse.ArgumentParser(description="Train epic-mini.")
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="cpu")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="in place of the preset's")
+    parser.add_argument("--folder", type=Path, default=Path("runs/epic"))
+    parser.add_argument("--bank", type=Path, default=Path("runs/epic.bank"))
+    parser.add_argument("--target", type=Path, help="where to export (default: FOLDER/epic-mini)")
+    parser.add_argument("--stop-after", type=float, help="minutes after which this command ends")
+    parser.add_argument("--carry", type=Path, help="folder with the state of another machine")
+    parser.add_argument("--out", type=Path, help="folder for the state that is to travel")
+    options = parser.parse_args()
+    if not options.bank.is_file():
+        parser.error(f"{options.bank} isn't there: python -m fanfare.epic.bank {options.bank}")
+    preset = PRESETS[options.preset]
+    preset = replace(preset, device=options.device or preset.device)
+    prepare_device(preset.device)
+    deadline = Deadline.after(options.stop_after, started)
+    if options.carry is not None:
+        resume(options.carry, options.folder)
+    target = options.target or options.folder / "epic-mini"
+    with Run(options.folder, preset, options.bank, deadline) as run:
+        unfinished = go(run)
+        if options.out is not None:
+            parts = carry.pack(run.state(), options.out)
+            print(f"{len(parts)} files of state in {options.out}", flush=True)
+        elif not unfinished:
+            export(run, target)
+            print(f"exported to {target}")
+    minutes = (time.monotonic() - started) / 60
+    end = f"{unfinished} isn't over: run the same command again" if unfinished else "all done"
+    print(f"{minutes:.1f} minutes; {end}")
+
+
+def resume(source: Path, folder: Path) -> None:
+    """Brings carried weights in as checkpoints, where the folder has none of its own."""
+    state = carry.unpack(source)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, kept in (state or {}).items():
+        if not (folder / f"{name}.pt").exists():
+            torch.save(carry.floated(kept), folder / f"{name}.pt")
+            print(f"{name} goes on from what was carried", flush=True)
 
 
 if __name__ == "__main__":

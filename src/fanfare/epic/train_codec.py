@@ -1,32 +1,44 @@
-"""Trains epic-mini's codec: a small EnCodec.
+"""Trains epic-mini's codec: a small EnCodec (arXiv 2210.13438), on a CPU or a GPU.
 
-The quantiser is trained here (moving averages, k-means start, restart of dead codes) and written
-into the model's own codebooks at the end.
-Losses: L1 of log-mel spectra and spectral convergence at several scales, waveform L1, commitment
-(the non-adversarial part of EnCodec, arXiv 2210.13438).
+Losses: waveform L1 alone at first, which teaches the phase; then log-mel L1 and spectral
+convergence at several scales beside it; late, an adversary. Second stage ("polish"): the encoder is
+fixed, codebooks are fitted anew by k-means, and the decoder is trained on what they give.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fanfare.epic.corpus import Corpus
-from fanfare.epic.render import SAMPLE_RATE_HZ
+from fanfare.epic.adversary import Adversary
+from fanfare.epic.clock import Deadline
+from fanfare.epic.listen import HOP, SAMPLE_RATE_HZ
+from fanfare.epic.losses import SpectralLoss, averages, balanced, cosine, norm_ratio, si_sdr
+from fanfare.epic.train_quantizer import CODEBOOK_SIZE, LATENT, TrainingQuantizer
 from fanfare.nn.encodec import Convolution, Encodec, EncodecConfig, Layers
 
-HOP = 640
-MEL_BANDS = {2048: 128, 512: 64, 256: 40}
-"""Window length in samples → mel bands, for the spectral loss."""
-CODEBOOK_SIZE, N_CODEBOOKS, LATENT = 1024, 4, 128
+Figures = dict[str, Tensor]
+
+
+class Wavs(Protocol):
+    """Where excerpts come from: int16 audio [S, N], of which the first `n_filled` rows count."""
+
+    @property
+    def wavs(self) -> Tensor:
+        """[S, N], on the device that trains."""
+
+    @property
+    def n_filled(self) -> int:
+        """Rows that hold pieces."""
+
+    def refresh(self, at_most: int = 1) -> None:
+        """Brings new pieces, if there are some."""
 
 
 @dataclass(frozen=True)
@@ -34,149 +46,43 @@ class CodecRecipe:
     """How the codec is trained.
 
     Attributes:
-        minutes: wall-clock length of the run; the learning rate follows the clock.
+        minutes: wall-clock length of the first stage; the learning rate follows the clock.
         batch, crop_frames: excerpts a step, and their length.
         warmup_steps: steps before quantising starts (with k-means on recent latents).
+        adversary_width: channels of the judges; 0 = there are none.
+        adversary_from: share of the first stage after which they have a say.
+        polish_minutes: of the second stage.
     """
 
     minutes: float = 22.0
     n_filters: int = 16
+    n_codebooks: int = 4
     batch: int = 10
     crop_frames: int = 32
     peak_lr: float = 6e-4
     warmup_steps: int = 700
-    spectral_share: float = 1.0
     commitment: float = 0.5
     max_norm: float = 1.0
+    adversary_width: int = 0
+    adversary_from: float = 0.5
+    adversary_share: float = 0.5
+    feature_share: float = 0.7
     polish_minutes: float = 5.0
     polish_excerpts: int = 1200
     polish_lr: float = 4e-4
+    refresh_steps: int = 4
     checkpoint_minutes: float = 3.0
+    figures_steps: int = 50
     seed: int = 0
 
 
-def codec_config(n_filters: int) -> EncodecConfig:
-    """32 kHz mono, 50 frames a second, 4 × 1024 codes (2 kbit/s)."""
+def codec_config(n_filters: int, n_codebooks: int = 4) -> EncodecConfig:
+    """32 kHz mono, 50 frames a second, K × 1024 codes (0.5 kbit/s each)."""
     return EncodecConfig(
-        sample_rate_hz=SAMPLE_RATE_HZ, ratios=(8, 5, 4, 4), n_codebooks=N_CODEBOOKS,
+        sample_rate_hz=SAMPLE_RATE_HZ, ratios=(8, 5, 4, 4), n_codebooks=n_codebooks,
         card=CODEBOOK_SIZE, latent_dim=LATENT, n_filters=n_filters, n_lstm_layers=1,
         is_causal=False, pad_mode="constant", has_conv_shortcut=False,
     )  # fmt: skip
-
-
-class TrainingQuantizer(nn.Module):
-    """Residual vector quantiser whose codebooks are moving averages of what they encode."""
-
-    def __init__(self, decay: float = 0.98) -> None:
-        super().__init__()
-        self.decay = decay
-        self.books: Tensor
-        self.counts: Tensor
-        self.sums: Tensor
-        self.register_buffer("books", torch.randn(N_CODEBOOKS, CODEBOOK_SIZE, LATENT) * 0.01)
-        self.register_buffer("counts", torch.ones(N_CODEBOOKS, CODEBOOK_SIZE))
-        self.register_buffer("sums", self.books.clone())
-
-    @torch.no_grad()
-    def start(self, latents: Tensor, rounds: int = 12) -> None:
-        """K-means over latents [M, D], book by book on the residual."""
-        residual = latents
-        for k in range(N_CODEBOOKS):
-            enough = len(residual) >= CODEBOOK_SIZE
-            first = (
-                torch.randperm(len(residual))
-                if enough
-                else torch.randint(len(residual), (CODEBOOK_SIZE,))
-            )
-            book = residual[first[:CODEBOOK_SIZE]].clone()
-            for _ in range(rounds):
-                index = nearest_code(residual, book)
-                count = torch.bincount(index, minlength=CODEBOOK_SIZE).unsqueeze(1)
-                total = torch.zeros_like(book).index_add_(0, index, residual)
-                book = torch.where(count > 0, total / count.clamp(min=1), book)
-                empty = (count == 0).squeeze(1).nonzero().squeeze(1)
-                book[empty] = residual[torch.randint(len(residual), (len(empty),))]
-            self.books[k], self.counts[k] = book, 0.3
-            self.sums[k] = book * 0.3
-            residual = residual - book[nearest_code(residual, book)]
-
-    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Quantises latents [B, D, T]: straight-through result, and the error left, both alike."""
-        B, D, T = z.shape
-        flat = z.transpose(1, 2).reshape(-1, D)
-        residual = flat.detach()
-        total = torch.zeros_like(residual)
-        for k in range(N_CODEBOOKS):
-            index = nearest_code(residual, self.books[k])
-            chosen = self.books[k][index]
-            if self.training:
-                self._follow(k, residual, index)
-            total = total + chosen
-            residual = residual - chosen
-        quantised = total.view(B, T, D).transpose(1, 2)
-        return z + (quantised - z).detach(), (z - quantised).detach()
-
-    @torch.no_grad()
-    def _follow(self, k: int, residual: Tensor, index: Tensor) -> None:
-        count = torch.bincount(index, minlength=CODEBOOK_SIZE).float()
-        total = torch.zeros_like(self.books[k]).index_add_(0, index, residual)
-        self.counts[k].mul_(self.decay).add_(count, alpha=1 - self.decay)
-        self.sums[k].mul_(self.decay).add_(total, alpha=1 - self.decay)
-        dead = (self.counts[k] < 0.04).nonzero().squeeze(1)
-        if len(dead):
-            self.sums[k][dead] = residual[torch.randint(len(residual), (len(dead),))] * 0.3
-            self.counts[k][dead] = 0.3
-        self.books[k] = self.sums[k] / self.counts[k].unsqueeze(1)
-
-
-def nearest_code(x: Tensor, book: Tensor) -> Tensor:
-    """Index of the nearest row of `book` [n, D] for every row of `x` [M, D]."""
-    return (book.pow(2).sum(1) - 2 * (x @ book.T)).argmin(dim=1)
-
-
-class SpectralLoss(nn.Module):
-    """Multi-scale spectral distance; returns it with its log-mel part at the first scale."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sizes = tuple(MEL_BANDS)
-        for n_fft, n_mels in MEL_BANDS.items():
-            self.register_buffer(f"mel{n_fft}", mel_bands(n_fft // 2 + 1, n_mels, SAMPLE_RATE_HZ))
-            self.register_buffer(f"window{n_fft}", torch.hann_window(n_fft))
-
-    def forward(self, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Distance of `y` from `x`, both [B, N]."""
-        total, first = y.new_zeros(()), y.new_zeros(())
-        for n_fft in self.sizes:
-            window = getattr(self, f"window{n_fft}")
-            mel = getattr(self, f"mel{n_fft}")
-            a, b = (
-                torch.stft(s, n_fft, n_fft // 4, window=window, return_complex=True).abs()
-                for s in (y, x)
-            )
-            log_a, log_b = (
-                (s.transpose(1, 2) @ mel).clamp(min=1e-3 * n_fft**0.5 / 32).log() for s in (a, b)
-            )
-            log_l1 = (log_a - log_b).abs().mean()
-            convergence = (a - b).norm() / b.norm().clamp(min=1e-3)
-            total = total + log_l1 + 0.7 * convergence
-            first = first if n_fft != self.sizes[0] else log_l1
-        return total / len(self.sizes), first.detach()
-
-
-def mel_bands(n_bins: int, n_mels: int, sample_rate_hz: int) -> Tensor:
-    """Weights [bins, mels] that sum a spectrum's bins to bands, triangles alike in mel.
-
-    The mel scale is 2595 log10(1 + f / 700 Hz). Low bands that fall between bins are empty.
-    """
-    top = 2595 * math.log10(1 + sample_rate_hz / 2 / 700)
-    mels = torch.linspace(0, top, n_mels + 2, dtype=torch.float64)
-    corners = 700 * (10 ** (mels / 2595) - 1)  # Hz
-    bins = torch.linspace(0, sample_rate_hz // 2, n_bins, dtype=torch.float64)[:, None]
-    left, middle, right = corners[:-2], corners[1:-1], corners[2:]
-    rising = (bins - left) / (middle - left)
-    falling = (right - bins) / (right - middle)
-    return torch.minimum(rising, falling).clamp(min=0).float()
 
 
 def plain_convolution(layers: Layers, index: int) -> nn.Conv1d:
@@ -214,51 +120,94 @@ def calibrate(model: Encodec, x: Tensor) -> None:
 
 
 class CodecTrainer:
-    """One codec in training: model, quantiser, optimiser, moving average of the weights."""
+    """One codec in training: model, quantiser, adversary, optimisers, moving average of weights."""
 
-    def __init__(self, recipe: CodecRecipe) -> None:
+    def __init__(self, recipe: CodecRecipe, device: torch.device | str = "cpu") -> None:
         torch.manual_seed(recipe.seed)
-        self.recipe = recipe
+        self.recipe, self.device = recipe, torch.device(device)
         # Without EnCodec's weight norm it trains half again as fast.
-        self.model = Encodec(codec_config(recipe.n_filters))
-        self.quantizer = TrainingQuantizer()
-        self.loss = SpectralLoss()
-        self.parameters: list[Tensor] = [
-            *self.model.encoder.parameters(), *self.model.decoder.parameters()
-        ]  # fmt: skip
-        self.optimizer = torch.optim.AdamW(
-            self.parameters, recipe.peak_lr, betas=(0.8, 0.99), weight_decay=1e-2
-        )
+        self.model = Encodec(codec_config(recipe.n_filters, recipe.n_codebooks)).to(self.device)
+        self.quantizer = TrainingQuantizer(recipe.n_codebooks).to(self.device)
+        self.loss = SpectralLoss().to(self.device)
+        self.encoding: list[Tensor] = list(self.model.encoder.parameters())
+        self.decoding: list[Tensor] = list(self.model.decoder.parameters())
         self.average = [p.detach().clone() for p in self.parameters]
-        self.step, self.spent_s, self.polished = 0, 0.0, False
+        self.optimizer = self._adam(self.parameters, recipe.peak_lr)
+        self.adversary = Adversary(recipe.adversary_width).to(self.device)
+        self.judging = (
+            torch.optim.AdamW(self.adversary.parameters(), 3e-4, betas=(0.5, 0.9))
+            if recipe.adversary_width
+            else None
+        )
+        self.step, self.spent_s, self.polish_s = 0, 0.0, -1.0
         self.recent: list[Tensor] = []
 
-    def train(self, corpus: Corpus, checkpoint: Path) -> Iterator[dict[str, float]]:
-        """Trains by the clock, yielding figures every 50 steps; resumes from `checkpoint`."""
-        if checkpoint.exists():
-            self._restore(checkpoint)
-        else:
-            calibrate(self.model, crops(corpus, np.random.default_rng(1), self.recipe))
-        rng = np.random.default_rng(self.recipe.seed + self.step)
-        last = saved = time.monotonic()
-        while self.spent_s < self.recipe.minutes * 60:
-            figures = self._step(crops(corpus, rng, self.recipe))
-            now = time.monotonic()
-            self.spent_s += now - last
-            last = now
-            if self.step % 50 == 0:
-                yield {"step": self.step, "minutes": self.spent_s / 60, **figures}
-            if now - saved > self.recipe.checkpoint_minutes * 60:
-                self._save(checkpoint)
-                saved = now
-        self._save(checkpoint)
+    @property
+    def parameters(self) -> list[Tensor]:
+        """The encoder's, then the decoder's."""
+        return self.encoding + self.decoding
 
-    def _step(self, x: Tensor) -> dict[str, float]:
-        done = self.spent_s / (self.recipe.minutes * 60)
+    @property
+    def is_done(self) -> bool:
+        """Whether both stages are over."""
+        return self.polish_s >= self.recipe.polish_minutes * 60
+
+    def _adam(self, parameters: list[Tensor], lr: float) -> torch.optim.AdamW:
+        return torch.optim.AdamW(parameters, lr, betas=(0.8, 0.99), weight_decay=1e-2)
+
+    def train(
+        self, pieces: Wavs, checkpoint: Path, deadline: Deadline | None = None
+    ) -> Iterator[dict[str, float]]:
+        """Trains both stages by the clock, yielding figures; resumes from `checkpoint`."""
+        if checkpoint.exists():
+            self.restore(checkpoint)
+        elif not self.step:
+            calibrate(self.model, crops(pieces, self.recipe, self.device))
+        deadline = deadline or Deadline()
+        if self.polish_s < 0:
+            yield from self._stage(pieces, checkpoint, deadline, self.recipe.minutes * 60)
+            if self.spent_s >= self.recipe.minutes * 60:
+                self._refit(pieces)
+        if self.polish_s >= 0:
+            yield from self._stage(pieces, checkpoint, deadline, self.recipe.polish_minutes * 60)
+
+    def _stage(
+        self, pieces: Wavs, checkpoint: Path, deadline: Deadline, length_s: float
+    ) -> Iterator[dict[str, float]]:
+        polishes = self.polish_s >= 0
+        torch.manual_seed(self.recipe.seed + self.step)
+        last = saved = time.monotonic()
+        while (self.polish_s if polishes else self.spent_s) < length_s and not deadline.has_come:
+            if self.step % self.recipe.refresh_steps == 0:
+                pieces.refresh()
+            x = crops(pieces, self.recipe, self.device)
+            figures = self._polish(x) if polishes else self._step(x)
+            now = time.monotonic()
+            if polishes:
+                self.polish_s += now - last
+            else:
+                self.spent_s += now - last
+            last = now
+            if self.step % self.recipe.figures_steps == 0:
+                minutes = (self.polish_s if polishes else self.spent_s) / 60
+                yield {
+                    "polish" if polishes else "step": self.step, "minutes": minutes,
+                    **{name: float(value) for name, value in figures.items()},
+                }  # fmt: skip
+            if now - saved > self.recipe.checkpoint_minutes * 60:
+                self.save(checkpoint)
+                saved = now
+        self.save(checkpoint)
+
+    def _bf16(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    def _step(self, x: Tensor) -> Figures:
+        done = self.spent_s / max(self.recipe.minutes * 60, 1e-9)
         warm = min(1.0, (self.step + 1) / 100)
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.peak_lr * warm * (0.03 + 0.97 * cosine(done))
-        with torch.autocast("cpu", torch.bfloat16):
+        with self._bf16():
             z = self.model.encoder(x.unsqueeze(1)).float()
         if self.step == self.recipe.warmup_steps:
             self.quantizer.start(torch.cat(self.recent))
@@ -272,89 +221,94 @@ class CodecTrainer:
         else:
             quantised, pull = self.quantizer(latents)
             # Some excerpts pass unquantised at first, which keeps the encoder learning detail.
-            free = torch.rand(len(x), 1, 1) < 0.3 * max(0.0, 1.0 - 2.0 * done)
+            share = 0.3 * max(0.0, 1.0 - 2.0 * done)
+            free = torch.rand(len(x), 1, 1, device=x.device) < share
             quantised = torch.where(free, latents, quantised)
-        with torch.autocast("cpu", torch.bfloat16):
+        with self._bf16():
             y = self.model.decoder(quantised).squeeze(1)
-        y = y.float()
         self.optimizer.zero_grad()
-        figures = self._reconstruct(y, x, self.recipe.spectral_share * self._spectra_heard())
+        judged = bool(self.judging) and done >= self.recipe.adversary_from
+        figures = self._reconstruct(y.float(), x, self._spectra_heard(), judged=judged)
         assert latents.grad is not None
         z.backward(latents.grad + self._pull(latents.grad, pull))
         norm = nn.utils.clip_grad_norm_(self.parameters, self.recipe.max_norm)
         self.optimizer.step()
+        self._follow(0.999)
+        return {**figures, "grad": norm, "left": pull.std() / z.detach().std()}
+
+    def _polish(self, x: Tensor) -> Figures:
+        done = self.polish_s / max(self.recipe.polish_minutes * 60, 1e-9)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.polish_lr * (0.02 + 0.98 * cosine(done))
+        with torch.no_grad(), self._bf16():
+            latents = self.model.encoder(x.unsqueeze(1)).float()
+            z, _ = self.quantizer(latents)
+        with self._bf16():
+            y = self.model.decoder(z).squeeze(1)
+        self.optimizer.zero_grad()
+        figures = self._reconstruct(y.float(), x, 1.0, judged=bool(self.judging))
+        nn.utils.clip_grad_norm_(self.decoding, self.recipe.max_norm)
+        self.optimizer.step()
+        self._follow(0.998)
+        return figures
+
+    def _follow(self, slowest: float) -> None:
         self.step += 1
-        decay = min(0.999, (self.step + 1) / (self.step + 10))
+        decay = min(slowest, (self.step + 1) / (self.step + 10))
         with torch.no_grad():
             torch._foreach_lerp_(self.average, self.parameters, 1 - decay)
-        spread = latents.std()
-        return {**figures, "grad": norm.item(), "left": (pull.std() / spread).item()}
 
-    def polish(self, corpus: Corpus, checkpoint: Path) -> Iterator[dict[str, float]]:
-        """Second stage: encoder fixed, codebooks fitted anew, decoder trained on what they give.
+    @torch.no_grad()
+    def _refit(self, pieces: Wavs) -> None:
+        """Fits the codebooks anew to a fixed encoder, whose latents are brought to unit scale.
 
         While both ends move, codebooks lag behind latents whose scale drifts.
         """
-        if self.polished:
-            return
         self.finished()
-        rng = np.random.default_rng(self.recipe.seed + 2)
-        wide = replace(self.recipe, batch=16, crop_frames=50)
-        with torch.inference_mode():
-            latents = [
-                self.model.encoder(crops(corpus, rng, wide).unsqueeze(1))
-                for _ in range(-(-self.recipe.polish_excerpts // wide.batch))
-            ]
+        n = -(-self.recipe.polish_excerpts // self.recipe.batch)
+        latents = [
+            self.model.encoder(crops(pieces, self.recipe, self.device).unsqueeze(1))
+            for _ in range(n)
+        ]
         flat = torch.cat([z.transpose(1, 2).reshape(-1, LATENT) for z in latents])
-        scale = float(flat.std())
-        with torch.no_grad():  # unit latents: the same function, in half precision's range
-            for parameter in plain_convolution(self.model.encoder, -1).parameters():
-                parameter.div_(scale)
-            plain_convolution(self.model.decoder, 0).weight.mul_(scale)
-        self.quantizer.start(flat.clone() / scale, rounds=15)
+        scale = flat.std()
+        # Unit latents: the same function, in half precision's range.
+        for parameter in plain_convolution(self.model.encoder, -1).parameters():
+            parameter.div_(scale)
+        plain_convolution(self.model.decoder, 0).weight.mul_(scale)
+        for average, trained in zip(self.average, self.parameters, strict=True):
+            average.copy_(trained)
+        self.quantizer.start(flat / scale, rounds=15)
+        self.polish_s = 0.0
+        self._fix_encoder()
+
+    def _fix_encoder(self) -> None:
         self.quantizer.eval()
-        yield from self._train_decoder(corpus, rng)
-        self.polished = True
-        self._save(checkpoint)
+        self.optimizer = self._adam(self.decoding, self.recipe.polish_lr)
 
-    def _train_decoder(
-        self, corpus: Corpus, rng: np.random.Generator
-    ) -> Iterator[dict[str, float]]:
-        parameters: list[Tensor] = list(self.model.decoder.parameters())
-        optimizer = torch.optim.AdamW(parameters, betas=(0.8, 0.99), weight_decay=1e-2)
-        average = [p.detach().clone() for p in parameters]
-        started, step, done = time.monotonic(), 0, 0.0
-        while done < 1:
-            done = (time.monotonic() - started) / (self.recipe.polish_minutes * 60)
-            optimizer.param_groups[0]["lr"] = self.recipe.polish_lr * cosine(done)
-            x = crops(corpus, rng, self.recipe)
-            with torch.no_grad():
-                z, _ = self.quantizer(self.model.encoder(x.unsqueeze(1)))
-            with torch.autocast("cpu", torch.bfloat16):
-                y = self.model.decoder(z).squeeze(1)
-            y = y.float()
-            optimizer.zero_grad()
-            figures = self._reconstruct(y, x, self.recipe.spectral_share)
-            nn.utils.clip_grad_norm_(parameters, self.recipe.max_norm)
-            optimizer.step()
-            step += 1
-            with torch.no_grad():
-                torch._foreach_lerp_(average, parameters, 1 - min(0.995, step / (step + 10)))
-            if step % 50 == 0:
-                yield {"polish": step, "minutes": done * self.recipe.polish_minutes, **figures}
-        n_encoder = len(list(self.model.encoder.parameters()))
-        self.average = [p.detach().clone() for p in self.parameters[:n_encoder]] + average
-
-    def _reconstruct(self, y: Tensor, x: Tensor, spectral_share: float) -> dict[str, float]:
+    def _reconstruct(self, y: Tensor, x: Tensor, spectra: float, *, judged: bool) -> Figures:
         """Sends the balanced gradient of the losses back from `y`; returns their values."""
         spectral, log_mel = self.loss(y, x)
         level = x.abs().mean(dim=1).clamp(min=1e-3)
         wave = ((y - x).abs().mean(dim=1) / level).mean()
-        y.backward(balanced(y, {spectral: spectral_share, wave: 1.0}))
-        return {
-            "spectral": spectral.item(), "wave": wave.item(), "log_mel": log_mel.item(),
-            "si_sdr": si_sdr(y.detach(), x).item(),
+        shares = {spectral: spectra, wave: 1.0}
+        figures = {
+            "spectral": spectral.detach(), "wave": wave.detach(), "log_mel": log_mel,
+            "si_sdr": si_sdr(y.detach(), x),
         }  # fmt: skip
+        if judged:
+            assert self.judging is not None
+            with self._bf16():
+                lesson = self.adversary.lesson(y, x)
+            self.judging.zero_grad()
+            lesson.backward()
+            self.judging.step()
+            with self._bf16():
+                plain, far = self.adversary.verdict(y, x)
+            shares |= {plain: self.recipe.adversary_share, far: self.recipe.feature_share}
+            figures |= {"judges": lesson.detach(), "features": far.detach()}
+        y.backward(balanced(y, shares))
+        return figures
 
     def _pull(self, gradient: Tensor, pull: Tensor) -> Tensor:
         """The commitment's gradient: a share of the reconstruction's, whatever its scale."""
@@ -364,7 +318,7 @@ class CodecTrainer:
 
     def _spectra_heard(self) -> float:
         """0 at first: the waveform alone teaches the phase; then, step by step, 1."""
-        start = self.recipe.warmup_steps // 2
+        start = max(self.recipe.warmup_steps // 2, 1)
         return min(max((self.step - start) / (2 * start), 0.0), 1.0)
 
     def finished(self) -> Encodec:
@@ -376,71 +330,52 @@ class CodecTrainer:
                 codebook.embed.copy_(self.quantizer.books[k])
         return self.model.eval()
 
-    def _state(self) -> dict[str, Any]:
-        return {
+    def save(self, path: Path) -> None:
+        """Writes a checkpoint."""
+        state = {
             "model": self.model.state_dict(), "quantizer": self.quantizer.state_dict(),
             "optimizer": self.optimizer.state_dict(), "average": self.average,
-            "step": self.step, "spent_s": self.spent_s,
-            "polished": self.polished,
+            "names": [name for name, _ in self.model.named_parameters()], "step": self.step,
+            "adversary": self.adversary.state_dict(),
+            "judging": self.judging.state_dict() if self.judging else None,
+            "spent_s": self.spent_s, "polish_s": self.polish_s,
         }  # fmt: skip
-
-    def _save(self, path: Path) -> None:
         partial = path.with_suffix(".partial")
-        torch.save(self._state(), partial)
+        torch.save(state, partial)
         partial.replace(path)
 
-    def _restore(self, path: Path) -> None:
-        state = torch.load(path, weights_only=True)
+    def restore(self, path: Path) -> None:
+        """Goes on from a checkpoint."""
+        state = torch.load(path, weights_only=True, map_location=self.device)
         self.model.load_state_dict(state["model"])
         self.quantizer.load_state_dict(state["quantizer"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.average = [a.detach() for a in state["average"]]
+        self.average = averages(state, self.parameters)
         self.step, self.spent_s = state["step"], state["spent_s"]
-        self.polished = state.get("polished", False)
+        self.polish_s = state["polish_s"]
+        if self.polish_s >= 0:
+            self._fix_encoder()
+        if "optimizer" not in state:
+            return
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.adversary.load_state_dict(state["adversary"])
+        if self.judging is not None and state["judging"] is not None:
+            self.judging.load_state_dict(state["judging"])
 
 
-def balanced(y: Tensor, losses: dict[Tensor, float]) -> Tensor:
-    """Gradient at `y` of several losses, each brought to the norm of its share.
-
-    Left alone, the log-spectral loss drowns the waveform's, and the codec never finds the phase
-    (EnCodec's balancer, arXiv 2210.13438 §3.4, without its moving average).
-    """
-    total = torch.zeros_like(y)
-    for loss, share in losses.items():
-        if not share:
-            continue
-        (gradient,) = torch.autograd.grad(loss, y, retain_graph=True)
-        total += share * gradient / gradient.norm().clamp(min=1e-12)
-    return total / sum(losses.values())
-
-
-def norm_ratio(a: Tensor, b: Tensor) -> Tensor:
-    """How much longer `a` is than `b`."""
-    return a.norm() / b.norm().clamp(min=1e-12)
-
-
-def crops(corpus: Corpus, rng: np.random.Generator, recipe: CodecRecipe) -> Tensor:
+def crops(pieces: Wavs, recipe: CodecRecipe, device: torch.device) -> Tensor:
     """Random excerpts [B, N], avoiding silent ones, polarity flipped at random."""
-    n = recipe.crop_frames * HOP
-    out: list[np.ndarray] = []
-    while len(out) < recipe.batch:
-        wav = corpus.wavs[rng.integers(len(corpus.wavs))]
-        start = int(rng.integers(len(wav) - n))
-        crop = wav[start : start + n].astype(np.float32) / 32767
-        if np.abs(crop).max() > 0.01 or rng.random() < 0.1:
-            out.append(crop * rng.choice((-1.0, 1.0)) * 10 ** rng.uniform(-0.2, 0.05))
-    return torch.from_numpy(np.stack(out).astype(np.float32))
-
-
-def cosine(done: float) -> float:
-    """1 at the start, 0 at the end."""
-    return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
-
-
-def si_sdr(y: Tensor, x: Tensor) -> Tensor:
-    """Scale-invariant signal-to-distortion ratio in dB, mean over rows [B, N]."""
-    scale = (y * x).sum(-1, keepdim=True) / x.pow(2).sum(-1, keepdim=True).clamp(min=1e-8)
-    target = scale * x
-    ratio = target.pow(2).sum(-1) / (y - target).pow(2).sum(-1).clamp(min=1e-8)
-    decibels: Tensor = 10 * ratio.clamp(min=1e-8).log10()
-    return decibels.mean()
+    n, B = recipe.crop_frames * HOP, recipe.batch
+    drawn = B + max(2, B // 4)  # more than needed: the quietest are left out
+    where = pieces.wavs.device
+    rows = torch.randint(pieces.n_filled, (drawn, 1), device=where)
+    starts = torch.randint(pieces.wavs.shape[1] - n, (drawn, 1), device=where)
+    if where.type == "cpu":  # gathering by index would be slower by far
+        pairs = zip(rows.flatten().tolist(), starts.flatten().tolist(), strict=True)
+        x = torch.stack([pieces.wavs[row, start : start + n] for row, start in pairs])
+    else:
+        x = pieces.wavs[rows, starts + torch.arange(n, device=where)]
+    x = x.to(device).float() / 32767
+    is_silent = x.abs().amax(dim=1) < 0.01
+    x = x[torch.argsort(is_silent.int(), stable=True)[:B]]
+    signs = torch.randint(2, (B, 1), device=device) * 2.0 - 1.0
+    return x * signs * 10 ** (torch.rand(B, 1, device=device) * 0.25 - 0.2)

@@ -1,9 +1,9 @@
-"""Trains epic-mini's language model on codes of the corpus and the plans they were rendered from.
+"""Trains epic-mini's language model on codes and the plans they were rendered from.
 
-Groups of the plan are left out at random, so that one model takes full plans (a composed score),
-lean ones (chords and beat only) and what can be heard in a recording; a tenth of the excerpts get
-no plan at all, which is what guidance departs from. Hidden matrices are trained with Muon, the
-rest with AdamW.
+It runs on a team of CPU processes or on a GPU. Groups of the plan are left out at random, so that
+one model takes full plans (a composed score), lean ones (chords and beat only) and what can be
+heard in a recording; a tenth of the excerpts get no plan at all, which is what guidance departs
+from. Hidden matrices are trained with Muon, the rest with AdamW.
 """
 
 from __future__ import annotations
@@ -13,17 +13,20 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fanfare.epic.plan import N_FEATURES, lean
+from fanfare.epic.clock import Deadline
+from fanfare.epic.layout import LAYOUT_2, Layout
+from fanfare.epic.listen import HOP
+from fanfare.epic.losses import averages, cosine
+from fanfare.epic.pool import Encode
 from fanfare.epic.team import Team
-from fanfare.epic.train_codec import CODEBOOK_SIZE, HOP, N_CODEBOOKS, cosine
+from fanfare.epic.train_quantizer import CODEBOOK_SIZE
 from fanfare.nn.conditioning import align_frames
 from fanfare.nn.config import LmConfig
 from fanfare.nn.delay import DelayPattern
@@ -31,9 +34,10 @@ from fanfare.nn.encodec import Encodec, Recurrent
 from fanfare.nn.lm import LanguageModel
 
 DROP_PROBABILITY = {
-    "bass": 0.12, "melody": 0.25, "arp": 0.25, "drums": 0.2, "onsets": 0.3,
-    "instruments": 0.08, "frames": 0.3,
+    "bass": 0.12, "melody": 0.25, "counter": 0.25, "arp": 0.25, "drums": 0.2, "effects": 0.2,
+    "onsets": 0.3, "instruments": 0.08, "frames": 0.3, "loud": 0.3, "scale": 0.3,
 }  # fmt: skip
+"""How often a group is left out of a plan that isn't whole."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,6 @@ class LmRecipe:
     """How the language model is trained; as for the codec, the schedule follows the clock.
 
     Attributes:
-        pieces: at most so many of the corpus are turned into codes and trained on.
         batch, crop_frames: excerpts a step, over the whole team, and their length. No longer than
             the model's window, they train nearly twice as fast as longer ones.
         late_share: last part of the run, with excerpts twice as long and half as many, so that the
@@ -51,7 +54,7 @@ class LmRecipe:
     """
 
     minutes: float = 55.0
-    pieces: int = 3600
+    n_codebooks: int = 4
     dim: int = 256
     n_layers: int = 6
     n_heads: int = 4
@@ -63,39 +66,81 @@ class LmRecipe:
     muon_lr: float = 0.008
     null_probability: float = 0.1
     full_probability: float = 0.5
+    refresh_steps: int = 4
+    figures_steps: int = 50
     gate_minutes: float = 2.0
     checkpoint_minutes: float = 3.0
     seed: int = 0
 
 
+class Codes(Protocol):
+    """Codes int16 [S, K, T] beside plans float16 [S, T, F]; the first `n_filled` pieces count."""
+
+    @property
+    def codes(self) -> Tensor:
+        """[S, K, T]."""
+
+    @property
+    def plans(self) -> Tensor:
+        """[S, T, F]."""
+
+    @property
+    def n_filled(self) -> int:
+        """Pieces that are there."""
+
+    def refresh(self, at_most: int = 1) -> None:
+        """Brings new pieces, if there are some."""
+
+
 @dataclass(frozen=True)
-class Codes:
-    """Codes of a corpus [pieces, K, T] beside its plans [pieces, T, F]."""
+class Fixed:
+    """Pieces that stay what they are."""
 
-    codes: NDArray[np.int16]
-    plans: NDArray[np.float16]
+    codes: Tensor
+    plans: Tensor
+
+    @property
+    def n_filled(self) -> int:
+        """All of them."""
+        return len(self.codes)
+
+    def refresh(self, at_most: int = 1) -> None:
+        """There are no others."""
 
 
-def lm_config(recipe: LmRecipe) -> LmConfig:
+def lm_config(recipe: LmRecipe, layout: Layout = LAYOUT_2) -> LmConfig:
     """Rotary positions and a sliding window, so that a piece may be of any length."""
     return LmConfig(
-        n_codebooks=N_CODEBOOKS, card=CODEBOOK_SIZE, dim=recipe.dim, n_heads=recipe.n_heads,
-        n_layers=recipe.n_layers, ffn_dim=4 * recipe.dim, delays=tuple(range(N_CODEBOOKS)),
-        positions="rope", past_context=recipe.past_context, plan_features=N_FEATURES,
-        max_duration_s=600.0,
+        n_codebooks=recipe.n_codebooks, card=CODEBOOK_SIZE, dim=recipe.dim,
+        n_heads=recipe.n_heads, n_layers=recipe.n_layers, ffn_dim=4 * recipe.dim,
+        delays=tuple(range(recipe.n_codebooks)), positions="rope",
+        past_context=recipe.past_context, plan_features=layout.n_features, max_duration_s=600.0,
     )  # fmt: skip
 
 
 class LmTrainer:
-    """One language model in training; a team's members hold the same weights at every step."""
+    """One language model in training; a team's members hold the same weights at every step.
 
-    def __init__(self, recipe: LmRecipe, data: Codes, team: Team | None = None) -> None:
+    Without data it can only be restored and finished.
+    """
+
+    def __init__(
+        self,
+        recipe: LmRecipe,
+        data: Codes | None,
+        team: Team | None = None,
+        *,
+        device: torch.device | str = "cpu",
+        layout: Layout = LAYOUT_2,
+    ) -> None:
         torch.manual_seed(recipe.seed)
-        self.recipe, self.data = recipe, data
-        self.team = team or Team()
-        self.model = LanguageModel(lm_config(recipe))
+        self.recipe, self.data, self.layout = recipe, data, layout
+        self.device, self.team = torch.device(device), team or Team()
+        self.model = LanguageModel(lm_config(recipe, layout))
         self.model.initialise()
-        self._scale_inputs()
+        self.model.to(self.device)
+        if data is not None:
+            self._scale_inputs(data)
         self.forward = torch.compile(self.model, dynamic=False)
         hidden = [p for n, p in self.model.named_parameters() if is_hidden(n, p)]
         others = [p for n, p in self.model.named_parameters() if not is_hidden(n, p)]
@@ -106,64 +151,78 @@ class LmTrainer:
         self.peaks = [recipe.muon_lr, recipe.adam_lr]
         self.average = [p.detach().clone() for p in self.model.parameters()]
         self.pattern = DelayPattern(self.model.config.delays, self.model.config.special_token)
-        self.step, self.spent_s = 0, 0.0
+        self.step, self.started_step, self.spent_s = 0, 0, 0.0
 
-    def _scale_inputs(self) -> None:
+    def _scale_inputs(self, data: Codes) -> None:
         """Standardises the plan; brings token embeddings to unit scale, the plan to about 0.5."""
         plan = self.model.plan
         assert plan is not None
-        rows = self.data.plans[:: max(len(self.data.plans) // 200, 1)].astype(np.float32)
-        flat = rows.reshape(-1, rows.shape[-1])
-        plan.mean.copy_(torch.from_numpy(flat.mean(axis=0)))
-        plan.std.copy_(torch.from_numpy(flat.std(axis=0)).clamp(min=0.1))
+        known = data.plans[: data.n_filled]
+        rows = known[:: max(len(known) // 200, 1)].float().to(self.device)
+        plan.mean.copy_(rows.mean(dim=(0, 1)))
+        plan.std.copy_(rows.flatten(0, 1).std(dim=0).clamp(min=0.1))
         for embedding in self.model.emb:
             nn.init.normal_(embedding.get_parameter("weight"), std=0.5)
         nn.init.normal_(plan.null_vector, std=0.1)
 
-    def train(self, checkpoint: Path, heldout: Codes) -> Iterator[dict[str, float]]:
-        """Trains by the clock, yielding figures every 50 steps and the gate every few minutes."""
+    @property
+    def is_done(self) -> bool:
+        """Whether its minutes are over."""
+        return self.spent_s >= self.recipe.minutes * 60
+
+    def train(
+        self, checkpoint: Path, heldout: Codes, deadline: Deadline | None = None
+    ) -> Iterator[dict[str, float]]:
+        """Trains by the clock, yielding figures and, every few minutes, the gate's."""
         if checkpoint.exists():
             self.restore(checkpoint)
+        data, deadline = self.data, deadline or Deadline()
+        assert data is not None
         rng = np.random.default_rng((self.recipe.seed, self.step, self.team.rank))
-        self._step(rng)  # compiles; not on the clock
+        if not self.is_done:
+            self._step(data, rng)  # compiles; not on the clock
         last = saved = gated = time.monotonic()
-        while self.spent_s < self.recipe.minutes * 60:
-            books = self._step(rng)
+        while not self.is_done and not self.team.leaders(float(deadline.has_come)):
+            if self.step % self.recipe.refresh_steps == 0:
+                data.refresh()
+            books = self._step(data, rng)
+            if self.step % self.recipe.figures_steps == 0:
+                shown = [
+                    float(v) for v in books
+                ]  # waits for the device, or the clock would run ahead
             now = time.monotonic()
             self.spent_s = self.team.leaders(self.spent_s + now - last)
             last = now
             if not self.team.leads:
                 continue
-            if self.step % 50 == 0:
+            if self.step % self.recipe.figures_steps == 0:
                 yield {
                     "step": self.step, "minutes": self.spent_s / 60,
-                    **{f"book{k}": float(v) for k, v in enumerate(books)},
+                    **{f"book{k}": v for k, v in enumerate(shown)},
                 }  # fmt: skip
             if now - gated > self.recipe.gate_minutes * 60:
                 yield {"step": self.step, "minutes": self.spent_s / 60, **self.gate(heldout)}
                 gated = last = time.monotonic()
             if now - saved > self.recipe.checkpoint_minutes * 60:
-                self._save(checkpoint)
+                self.save(checkpoint)
                 saved = last = time.monotonic()
         if self.team.leads:
-            self._save(checkpoint)
-            yield {
-                "step": self.step,
-                "minutes": self.spent_s / 60,
-                **self.gate(heldout, n_pieces=64),
-            }
+            self.save(checkpoint)
+            figures = self.gate(heldout, n_pieces=64)
+            yield {"step": self.step, "minutes": self.spent_s / 60, **figures}
 
-    def _step(self, rng: np.random.Generator) -> Tensor:
-        done = self.spent_s / (self.recipe.minutes * 60)
-        warm = min(1.0, (self.step + 1) / 60)
+    def _step(self, data: Codes, rng: np.random.Generator) -> Tensor:
+        done = self.spent_s / max(self.recipe.minutes * 60, 1e-9)
+        warm = min(1.0, (self.step - self.started_step + 1) / 60)
         for optimizer, peak in zip(self.optimizers, self.peaks, strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = peak * warm * (0.02 + 0.98 * cosine(done))
             optimizer.zero_grad()
         late = done > 1 - self.recipe.late_share
-        n_rows = self.recipe.batch // self.team.size // (2 if late else 1)
+        n_rows = max(self.recipe.batch // self.team.size // (2 if late else 1), 1)
         n_frames = self.recipe.crop_frames * (2 if late else 1)
-        codes, plans, null = batch(self.data, rng, self.recipe, n_rows, n_frames)
+        codes, plans, null = batch(data, rng, self.recipe, n_rows, n_frames, self.layout)
+        codes, plans, null = (x.to(self.device) for x in (codes, plans, null))
         books = self.losses(codes, plans, null, compiled=True)
         books.mean().backward()
         self.team.average(list(self.model.parameters()))
@@ -187,7 +246,7 @@ class LmTrainer:
         delayed = self.pattern.build(codes)[:, :, : T + 1]  # [B, K, S]; T columns to predict
         encoder = self.model.plan
         assert encoder is not None
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16):
             frames = encoder(plans)  # [B, T, D]
             frames = torch.where(null[:, None, None], encoder.null(len(codes), T), frames)
             model = self.forward if compiled else self.model
@@ -207,12 +266,14 @@ class LmTrainer:
         The error is the gap's standard error over pieces.
         """
         gaps, right_books = [], []
-        for i in range(min(n_pieces, len(heldout.codes))):
-            T = 2 * self.recipe.crop_frames
-            codes = torch.from_numpy(heldout.codes[i : i + 1, :, :T].astype(np.int64))
-            plans = torch.from_numpy(heldout.plans[i : i + 1, :T].astype(np.float32))
-            right = self.losses(codes, plans, torch.tensor([False]))
-            null = self.losses(codes, plans, torch.tensor([True]))
+        T = min(2 * self.recipe.crop_frames, heldout.codes.shape[2])
+        for i in range(min(n_pieces, heldout.n_filled)):
+            codes = heldout.codes[i : i + 1, :, :T].long().to(self.device)
+            plans = heldout.plans[i : i + 1, :T].float().to(self.device)
+            right, null = (
+                self.losses(codes, plans, torch.tensor([is_null], device=self.device))
+                for is_null in (False, True)
+            )
             right_books.append(right)
             gaps.append((null - right)[0].item())
         books = torch.stack(right_books).mean(dim=0)
@@ -228,9 +289,11 @@ class LmTrainer:
                 parameter.copy_(average)
         return self.model.eval()
 
-    def _save(self, path: Path) -> None:
+    def save(self, path: Path) -> None:
+        """Writes a checkpoint."""
         state: dict[str, Any] = {
             "model": self.model.state_dict(), "average": self.average,
+            "names": [name for name, _ in self.model.named_parameters()],
             "optimizers": [o.state_dict() for o in self.optimizers],
             "step": self.step, "spent_s": self.spent_s,
         }  # fmt: skip
@@ -240,12 +303,15 @@ class LmTrainer:
 
     def restore(self, path: Path) -> None:
         """Goes on from a checkpoint."""
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, weights_only=True, map_location=self.device)
         self.model.load_state_dict(state["model"])
+        self.average = averages(state, list(self.model.parameters()))
+        self.step, self.spent_s = state["step"], state["spent_s"]
+        if "optimizers" not in state:
+            self.started_step = self.step  # the optimisers have to get warm again
+            return
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
-        self.average = [a.detach() for a in state["average"]]
-        self.step, self.spent_s = state["step"], state["spent_s"]
 
 
 def is_hidden(name: str, parameter: Tensor) -> bool:
@@ -254,32 +320,60 @@ def is_hidden(name: str, parameter: Tensor) -> bool:
 
 
 def batch(
-    data: Codes, rng: np.random.Generator, recipe: LmRecipe, B: int, T: int
+    data: Codes, rng: np.random.Generator, recipe: LmRecipe, B: int, T: int, layout: Layout
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Random excerpts: codes [B, K, T], plans [B, T, F] with groups left out, null flags [B]."""
-    codes, plans = [], []
-    for _ in range(B):
-        i = int(rng.integers(len(data.codes)))
-        start = 0 if rng.random() < 0.4 else int(rng.integers(data.codes.shape[2] - T + 1))
-        plan = data.plans[i, start : start + T].astype(np.float32)
-        dropped: list[str] = []
-        if rng.random() > recipe.full_probability:
-            dropped = [name for name, p in DROP_PROBABILITY.items() if rng.random() < p]
-        codes.append(data.codes[i, :, start : start + T].astype(np.int64))
-        plans.append(lean(plan, dropped))
+    device, longest = data.codes.device, data.codes.shape[2]
+    rows = rng.integers(data.n_filled, size=B)
+    starts = np.where(rng.random(B) < 0.4, 0, rng.integers(longest - T + 1, size=B))
+    if device.type == "cpu":
+        pairs = list(zip(rows.tolist(), starts.tolist(), strict=True))
+        codes = torch.stack([data.codes[i, :, start : start + T] for i, start in pairs])
+        plans = torch.stack([data.plans[i, start : start + T] for i, start in pairs])
+    else:
+        at = torch.from_numpy(rows).to(device)[:, None]
+        frames = torch.from_numpy(starts).to(device)[:, None] + torch.arange(T, device=device)
+        codes = data.codes[at, :, frames].transpose(1, 2)
+        plans = data.plans[at, frames]
+    dropped = np.zeros((B, len(layout.masked)), bool)
+    odds = np.array([DROP_PROBABILITY[name] for name in layout.masked])
+    is_lean = rng.random(B) > recipe.full_probability
+    dropped[is_lean] = rng.random((int(is_lean.sum()), len(odds))) < odds
     null = torch.from_numpy(rng.random(B) < recipe.null_probability)
-    return torch.from_numpy(np.stack(codes)), torch.from_numpy(np.stack(plans)), null
+    return codes.long(), leaned(plans.float(), torch.from_numpy(dropped), layout), null
 
 
-@torch.inference_mode()
-def tokenise(wavs: NDArray[np.int16], codec: Encodec) -> NDArray[np.int16]:
-    """Codes [pieces, K, T] of int16 wavs [pieces, N], N a multiple of the hop."""
-    out = []
-    for wav in wavs:
-        x = torch.from_numpy(wav.astype(np.float32) / 32767)[None, None]
-        codes = codec.quantizer.encode(encode_latents(codec, x))
-        out.append(codes[:, 0].to(torch.int16).numpy())
-    return np.stack(out)
+def leaned(plans: Tensor, dropped: Tensor, layout: Layout) -> Tensor:
+    """Plans [B, T, F] without the groups flagged in `dropped` [B, masked]: `plan.lean` for many."""
+    dropped, plans = dropped.to(plans.device), plans.clone()
+    onsets = plans[..., layout.slices["onsets"]]
+    for i, name in enumerate(layout.masked):
+        gone = dropped[:, i, None, None]
+        if name == "frames":
+            # Dropped instruments are gone already: "instruments" comes first.
+            part = plans[..., layout.slices["instruments"]]
+            part.copy_(torch.where(gone, part.amax(dim=1, keepdim=True), part))
+        else:
+            plans[..., layout.slices[name]] *= ~gone
+        if name in layout.onsets:
+            onsets[..., layout.onsets.index(name)] *= ~gone[..., 0]
+    plans[..., layout.slices["mask"]] = dropped[:, None].to(plans.dtype)
+    return plans
+
+
+def encoder_of(codec: Encodec) -> Encode:
+    """What turns audio [B, N] into codes [B, K, T] with a trained codec."""
+
+    @torch.inference_mode()
+    def encode(wavs: Tensor) -> Tensor:
+        x = wavs[:, None].to(codec.quantizer.codebooks()[0].embed.device)
+        if x.device.type == "cpu":
+            latents = torch.cat([encode_latents(codec, row[None]) for row in x])
+        else:
+            latents = codec.encoder(x)
+        return codec.quantizer.encode(latents).transpose(0, 1)
+
+    return encode
 
 
 def encode_latents(codec: Encodec, x: Tensor, part: int = 100, margin: int = 4) -> Tensor:

@@ -1,0 +1,90 @@
+"""How large and how long: for a GPU lent for half an hour, for two CPU cores, for a rehearsal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from fanfare.epic.train_codec import CodecRecipe
+from fanfare.epic.train_diffusion import DiffusionRecipe
+from fanfare.epic.train_lm import LmRecipe
+
+PIECE_FRAMES = 768
+"""15.4 s."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A training run.
+
+    Attributes:
+        device: that trains.
+        slots: pieces at hand while the codec trains; they are renewed as long as a GPU plays them.
+        lm_slots: the same for the language model, which needs no audio of them.
+        start_with: pieces that a GPU waits for before it starts.
+        heldout: pieces that the gate judges by.
+        workers: processes that render or compose.
+        team: processes that train the language model together on a CPU.
+    """
+
+    device: str
+    slots: int
+    lm_slots: int
+    start_with: int
+    heldout: int
+    workers: int
+    team: int
+    codec: CodecRecipe
+    lm: LmRecipe
+    diffusion: DiffusionRecipe
+    n_frames: int = PIECE_FRAMES
+
+
+H200 = Preset(
+    device="cuda", slots=6000, lm_slots=24000, start_with=768, heldout=64, workers=14, team=1,
+    codec=CodecRecipe(
+        minutes=6.0, n_filters=20, n_codebooks=6, batch=64, crop_frames=40, peak_lr=8e-4,
+        warmup_steps=500, adversary_width=24, adversary_from=0.4, polish_minutes=1.9,
+        polish_excerpts=6000, polish_lr=5e-4, refresh_steps=3, checkpoint_minutes=1.5,
+        figures_steps=100,
+    ),
+    lm=LmRecipe(
+        minutes=10.5, n_codebooks=6, dim=320, n_layers=6, n_heads=5, batch=128, adam_lr=1.5e-3,
+        muon_lr=0.01, gate_minutes=1.0, checkpoint_minutes=1.5, refresh_steps=3, figures_steps=100,
+    ),
+    diffusion=DiffusionRecipe(
+        minutes=4.0, batch=48, peak_lr=1e-3, checkpoint_minutes=1.5, refresh_steps=4,
+        figures_steps=100,
+    ),
+)  # fmt: skip
+"""One H200 with 16 cores: three commands of less than ten minutes."""
+
+CPU = Preset(
+    device="cpu", slots=2400, lm_slots=2400, start_with=2400, heldout=64, workers=2, team=2,
+    codec=CodecRecipe(
+        minutes=42.0, n_filters=16, n_codebooks=4, adversary_width=8, adversary_from=0.7,
+        polish_minutes=10.0,
+    ),
+    lm=LmRecipe(minutes=65.0),
+    diffusion=DiffusionRecipe(minutes=14.0, batch=2, crop_frames=32, hidden=12, max_channels=96),
+)  # fmt: skip
+"""Two cores: 150 minutes, rendering and turning into codes included."""
+
+REHEARSAL = replace(
+    H200,
+    device="cpu", slots=24, lm_slots=24, start_with=24, heldout=4, workers=2, n_frames=320,
+    codec=replace(
+        H200.codec, minutes=0.35, batch=2, crop_frames=16, warmup_steps=6, adversary_width=4,
+        polish_minutes=0.15, polish_excerpts=140, checkpoint_minutes=0.2, figures_steps=5,
+    ),
+    lm=replace(
+        H200.lm, minutes=0.5, batch=2, crop_frames=96, gate_minutes=0.3, checkpoint_minutes=0.2,
+        figures_steps=5,
+    ),
+    diffusion=replace(
+        H200.diffusion, minutes=0.25, batch=1, crop_frames=16, checkpoint_minutes=0.2,
+        figures_steps=5,
+    ),
+)  # fmt: skip
+"""The H200's run at a hundredth of its size, on a CPU: the same networks, minutes of it."""
+
+PRESETS = {"h200": H200, "cpu": CPU, "rehearsal": REHEARSAL}
