@@ -153,7 +153,9 @@ def _write(figure: Figure, title: str, facts: str, settings: Mapping[str, object
         lines = [*lines[: MAX_TITLE_LINES - 1], lines[MAX_TITLE_LINES - 1] + " …"]
     words: dict[str, Any] = {"ha": "left", "parse_math": False}
     shown = "\n".join(lines)
-    figure.text(0.075, 0.975, shown, va="top", color=INK, fontsize=13.5, linespacing=1.3, **words)
+    figure.text(
+        0.075, 0.915, shown, va="bottom", color=INK, fontsize=13.5, linespacing=1.3, **words
+    )
     figure.text(0.075, 0.882, facts, va="bottom", color=MUTED, fontsize=9.5, **words)
     told = "    ".join(f"{name} {value}" for name, value in settings.items())
     below = textwrap.wrap(told, SETTINGS_CHARS, replace_whitespace=False)[:MAX_SETTINGS_LINES]
