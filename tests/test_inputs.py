@@ -215,6 +215,14 @@ def test_the_longest_duration_is_the_callers_choice() -> None:
     assert schema["properties"]["duration"]["maximum"] == 30
 
 
+def test_where_little_is_allowed_the_default_is_no_more() -> None:
+    rules = OWN.within(max_duration_s=5)
+    assert Inputs.json_schema(rules)["properties"]["duration"]["default"] == 5
+    for given in ({}, {"duration": None}):
+        assert Inputs.parse({"prompt": "x", **given}, rules=rules).duration == 5
+    assert Inputs.parse({"prompt": "x", "duration": 2}, rules=rules).duration == 2
+
+
 def test_the_longest_prompt_is_the_callers_choice() -> None:
     rules = OWN.within(max_duration_s=30, max_prompt_chars=5)
     assert Inputs.parse({"prompt": "brass"}, rules=rules).prompt == "brass"

@@ -38,6 +38,8 @@ NormalizationStrategy = Literal["loudness", "clip", "peak", "rms"]
 OutputFormat = Literal["wav", "mp3", "flac", "ogg"]
 AudioSource = str | Path | IO[bytes]
 
+DEFAULT_DURATION_S = 8
+"""Where longer pieces than that aren't allowed, the longest is the default."""
 MAX_SEED = 2**32 - 1
 """A CPU generator keeps the low 32 bits of its seed: beyond them two seeds would sound alike."""
 RANDOM_SEED = -1
@@ -122,7 +124,7 @@ class Inputs(BaseModel):
         description="A recording to build on: carried on if `continuation` is true, otherwise the "
         "melody to follow.",
     )
-    duration: Whole = Field(default=8, ge=1, description="Seconds of new music.")
+    duration: Whole = Field(default=DEFAULT_DURATION_S, ge=1, description="Seconds of new music.")
     continuation: bool = Field(
         default=False,
         description="Carry `input_audio` on from where it ends; if false, only its melody is used.",
@@ -192,7 +194,10 @@ class Inputs(BaseModel):
                 del entry["default"]
             properties[name] = entry
         properties["prompt"]["maxLength"] = min(rules.max_prompt_chars, MAX_PROMPT_CHARS)
-        properties["duration"]["maximum"] = rules.max_duration_s
+        properties["duration"] |= {
+            "maximum": rules.max_duration_s,
+            "default": min(DEFAULT_DURATION_S, rules.max_duration_s),
+        }
         properties["output_format"]["enum"] = list(rules.output_formats)
         guidance = "integer" if rules.has_whole_guidance else "number"
         properties["classifier_free_guidance"]["type"] = guidance
@@ -214,6 +219,8 @@ class Inputs(BaseModel):
             for name in value:
                 if name in cls.model_fields and not rules.has(name):
                     raise InputError(name, value[name], "no input of this version: leave it out")
+            if rules.max_duration_s < DEFAULT_DURATION_S:
+                value.setdefault("duration", rules.max_duration_s)
         try:
             return handler(value)  # type: ignore[no-any-return]
         except ValidationError as error:

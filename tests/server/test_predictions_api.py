@@ -253,6 +253,16 @@ def test_own_versions_take_more_than_the_published_one(http: httpx.Client) -> No
     }
 
 
+def test_a_server_may_allow_less_than_the_default(tmp_path: Path) -> None:
+    with serving(tmp_path, works=False, max_duration_s=3) as served, served.client() as http:
+        assert create(http).status_code == 201
+        problem = create(http, input={"duration": 8, "seed": -2}).json()
+        assert [one["field"] for one in problem["invalid_fields"]] == [
+            "input.duration",
+            "input.seed",
+        ]
+
+
 NO_PLACE_TO_GO = [
     "http://127.0.0.1/x",
     "http://2130706433/x",

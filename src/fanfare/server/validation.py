@@ -84,7 +84,8 @@ def _broken(
     try:
         Inputs.parse({**_ALONE, name: value}, rules=rules)
     except InputError as error:
-        return _worded(field, value, about, error.hint)
+        if error.field == name:
+            return _worded(field, value, about, error.hint)
     return None
 
 
