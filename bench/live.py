@@ -76,6 +76,8 @@ def live(*flags: str, home: Path | None = None, env: Mapping[str, str] = {}) -> 
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
 
 
 async def _ready(server: Live) -> None:

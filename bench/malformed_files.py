@@ -65,7 +65,8 @@ def good_file(container: str, duration_s: float = 2.0, rate_hz: int = 48000) -> 
 def encoded(container: str, samples: np.ndarray, rate_hz: int) -> bytes:
     """Samples [1, N] as a file."""
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format=container) as file:
+    exact = {"fflags": "+bitexact"}  # no random ids
+    with av.open(buffer, "w", format=container, options=exact) as file:
         stream = file.add_stream(CONTAINERS[container], rate=rate_hz, layout="mono")
         context = stream.codec_context
         resampler = av.AudioResampler(
@@ -214,8 +215,10 @@ def _other_files(sound: bytes) -> Iterator[object]:
     """Archives and programs, one with a recording inside."""
     for content in (sound, b"", bytes(10_000_000)):
         buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("recording.wav", content)
+        with zipfile.ZipFile(buffer, "w") as archive:
+            # A name alone would be dated by the clock.
+            entry = zipfile.ZipInfo("recording.wav")
+            archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
         yield buffer.getvalue()
     yield b"\x7fELF\2\1\1" + bytes(5000)
     yield b"GIF89a" + bytes(500)
