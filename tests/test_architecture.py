@@ -55,8 +55,11 @@ PLAYERS_FILES = {
     "shelf.py",
 }
 EXCEPTIONS = {
+    # Chords, keys and forms are refused where they are given, by those who will read them.
+    "inputs.py": {"epic"},
     # Judges the finished road, so it stands at its end.
     "epic/evaluate.py": {"model", "piece", "predict"},
+    "epic/trials.py": {"model", "piece"},
     # The worker's own: the process that owns the engine. The API's process loads none of them.
     **{f"server/{name}": PLAYERS for name in PLAYERS_FILES},
 }

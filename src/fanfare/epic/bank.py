@@ -24,6 +24,7 @@ from fanfare.epic.palette import STROKES, VOICES
 from fanfare.epic.soundfont import SoundFont, Zone
 
 SOUNDFONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
+PACKAGE = "fluid-soundfont-gm"
 FORMAT = 1
 PEAK = 2047
 """12 bits with the sign: what is lost lies 66 dB below a sample's peak or more."""
@@ -261,7 +262,7 @@ def main() -> None:
     parser.add_argument("--soundfont", type=Path, default=SOUNDFONT)
     options = parser.parse_args()
     if not options.soundfont.is_file():
-        parser.error(f"{options.soundfont} isn't there: apt-get install fluid-soundfont-gm")
+        parser.error(f"{options.soundfont} isn't there: apt-get install {PACKAGE}")
     bank = cut(SoundFont(options.soundfont))
     save(bank, options.target)
     print(

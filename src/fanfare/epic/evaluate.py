@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fanfare.epic import measure, probes
+from fanfare.epic import measure, probes, trials
 from fanfare.epic.attributes import INSTRUMENTS, MODES, MOODS, PITCHED, Attributes
 from fanfare.epic.brief import MIN_FRAMES_PER_BEAT, frames_per_beat
 from fanfare.epic.captions import caption
@@ -171,6 +171,14 @@ def figures(made: list[Case], kind: str, judge: probes.Probes) -> dict[str, floa
         for g, c in zip(guesses, made, strict=True)
         for name in c.wanted.instruments
     ]
+    alone = [
+        not any(
+            heard and name not in c.wanted.instruments
+            for heard, name in zip(g.instruments, INSTRUMENTS, strict=True)
+        )
+        for g, c in zip(guesses, made, strict=True)
+        if c.wanted.only
+    ]
     return {
         "tempo": mean(probes.tempo_agrees(g.tempo, t.tempo) for g, t in pairs),
         "tempo asked": mean(probes.tempo_agrees(a, b) for a, b in asked),
@@ -180,6 +188,7 @@ def figures(made: list[Case], kind: str, judge: probes.Probes) -> dict[str, floa
         "intensity within 1": mean(abs(g.intensity - t.intensity) <= 1 for g, t in pairs),
         "mood": mean(g.mood == t.mood for g, t in pairs),
         "instruments named": mean(named),
+        "nobody else, where asked for": mean(alone),
         "chord": mean(chord),
         "chord, other plan": mean(wrong),
         "onsets": mean(
@@ -192,8 +201,9 @@ def figures(made: list[Case], kind: str, judge: probes.Probes) -> dict[str, floa
 
 
 def mean(values: object) -> float:
-    """The mean of numbers or truths."""
-    return float(np.mean([float(v) for v in values]))  # type: ignore[attr-defined]
+    """The mean of numbers or truths; NaN of none."""
+    numbers = [float(v) for v in values]  # type: ignore[attr-defined]
+    return float(np.mean(numbers)) if numbers else float("nan")
 
 
 def summary(made: list[Case], judge: probes.Probes, heldout: list[FloatArray]) -> dict[str, object]:
@@ -215,6 +225,9 @@ def summary(made: list[Case], judge: probes.Probes, heldout: list[FloatArray]) -
         "codec SI-SDR dB": mean(
             measure.si_sdr_db(c.wavs["codec"], c.wavs["original"]) for c in made
         ),
+        "codec log-mel L1": mean(
+            trials.log_mel_l1(c.wavs["codec"], c.wavs["original"]) for c in made
+        ),
         **{
             f"frechet {kind}": measure.frechet(
                 [measure.colour_rows(c.wavs[kind]) for c in made], rows
@@ -223,6 +236,22 @@ def summary(made: list[Case], judge: probes.Probes, heldout: list[FloatArray]) -
         },
         **{kind: figures(made, kind, judge) for kind in kinds},
     }
+
+
+def beyond(
+    made: list[Case], model: Model, renderer: Renders, n_trials: int, n_training: int
+) -> dict[str, object]:
+    """Figures of what isn't a prompt's piece: see `trials`."""
+    group = made[:n_trials]
+    prompts, sounds = [c.prompt for c in group], [c.wavs["original"] for c in group]
+    found: dict[str, object] = dict(trials.trials(model, prompts, sounds, prompts[:3]))
+    taught = [wav for _, _, wav in render_pieces(0, n_training, PROBE_FRAMES, renderer)]
+    found |= trials.memory(
+        [c.codes for c in made if c.codes is not None],
+        trials.encoded(model, sounds),
+        trials.encoded(model, taught),
+    )
+    return found
 
 
 def table(result: dict[str, object]) -> str:
@@ -258,6 +287,8 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, default=Path("out/eval"))
     parser.add_argument("--guidance", type=int, default=3)
     parser.add_argument("--probe-pieces", type=int, default=N_PROBE_PIECES)
+    parser.add_argument("--trials", type=int, default=12, help="continuations, melodies")
+    parser.add_argument("--training-pieces", type=int, default=150, help="compared for memory")
     parser.add_argument("--bank", type=Path, default=Path("runs/epic.bank"))
     options = parser.parse_args()
     model = load(options.weights)
@@ -269,6 +300,8 @@ def main() -> None:
     judge = train_probes(options.weights, bank, options.probe_pieces)
     heldout = [w for _, _, w in render_pieces(30_000_000, 30_000_060, PROBE_FRAMES, renderer)]
     result = summary(made, judge, heldout)
+    if options.trials:
+        result |= beyond(made, model, renderer, options.trials, options.training_pieces)
     result["music seconds per second, batch of 10"] = round(speed, 2)
     pictures(made, options.pictures)
     print(table(result))

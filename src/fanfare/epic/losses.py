@@ -72,13 +72,13 @@ def balanced(y: Tensor, losses: dict[Tensor, float]) -> Tensor:
             continue
         (gradient,) = torch.autograd.grad(loss, y, retain_graph=True)
         total += share * gradient / gradient.norm().clamp(min=1e-12)
-    mean: Tensor = total / sum(losses.values())
-    return mean
+    return total / sum(losses.values())
 
 
 def norm_ratio(a: Tensor, b: Tensor) -> Tensor:
     """How much longer `a` is than `b`."""
-    return a.norm() / b.norm().clamp(min=1e-12)
+    ratio: Tensor = a.norm() / b.norm().clamp(min=1e-12)
+    return ratio
 
 
 def cosine(done: float) -> float:

@@ -9,7 +9,8 @@ Every stage has minutes of its own (`presets`), and a command may have an end (`
 then everything is saved, and the same command goes on. With `--out`, what is needed to go on
 elsewhere is left there in few files (`carry`), and nothing is exported; `--carry` reads them on a
 machine that has nothing else.
-Needed: a bank (`python -m fanfare.epic.bank`), torch and numpy; nothing is downloaded.
+Needed: torch, numpy and a bank, which is cut from the system's SoundFont where there is none yet
+(`bank`); nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ from typing import Any
 import torch
 
 from fanfare.epic import carry
+from fanfare.epic.bank import PACKAGE, SOUNDFONT, cut, save
 from fanfare.epic.clock import Deadline
 from fanfare.epic.layout import LAYOUT_2
 from fanfare.epic.pool import Pool, Size, opened
 from fanfare.epic.presets import PRESETS, Preset
+from fanfare.epic.soundfont import SoundFont
 from fanfare.epic.team import Team, work_together
 from fanfare.epic.train_codec import CodecTrainer
 from fanfare.epic.train_diffusion import DiffusionTrainer
@@ -40,6 +43,8 @@ LICENCE = "Apache-2.0"
 STAGES = ("codec", "lm", "diffusion")
 CARRIED = ("quantizer", "step", "spent_s", "polish_s")
 """Of a checkpoint, beside the model."""
+LEAST_MINUTES = 0.7
+"""With less left, no stage is begun."""
 
 
 class Run:
@@ -175,6 +180,15 @@ class Run:
             file = target / "diffusion" / f"{DIFFUSION_FILE}.safetensors"
             write_tensors(file, tensors, torch.float16)
 
+    def is_over(self, name: str) -> bool:
+        """Whether a stage's checkpoint says that its minutes are."""
+        path = self.folder / f"{name}.pt"
+        if not path.exists():
+            return False
+        spent_s = float(torch.load(path, weights_only=True, map_location="cpu")["spent_s"])
+        minutes = self.preset.lm.minutes if name == "lm" else self.preset.diffusion.minutes
+        return spent_s >= 60 * minutes
+
     def state(self) -> dict[str, Any]:
         """What the next stages need of the checkpoints that are there; see `carry`."""
         made: dict[str, Any] = {}
@@ -219,9 +233,12 @@ def go(run: Run) -> str:
     if not codec.is_done:
         return "codec"
     model = codec.finished()
-    if not run.lm(model).is_done:
-        return "lm"
-    return "" if run.diffusion(model).is_done else "diffusion"
+    for name, stage in (("lm", run.lm), ("diffusion", run.diffusion)):
+        if run.deadline.minutes_left() < LEAST_MINUTES and not run.is_over(name):
+            return name
+        if not stage(model).is_done:
+            return name
+    return ""
 
 
 def export(run: Run, target: Path) -> None:
@@ -245,7 +262,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder for the state that is to travel")
     options = parser.parse_args()
     if not options.bank.is_file():
-        parser.error(f"{options.bank} isn't there: python -m fanfare.epic.bank {options.bank}")
+        if not SOUNDFONT.is_file():
+            parser.error(f"neither {options.bank} nor {SOUNDFONT}: apt-get install {PACKAGE}")
+        save(cut(SoundFont(SOUNDFONT)), options.bank)
     preset = PRESETS[options.preset]
     preset = replace(preset, device=options.device or preset.device)
     prepare_device(preset.device)
