@@ -42,17 +42,17 @@ class Preset:
 H200 = Preset(
     device="cuda", slots=6000, lm_slots=24000, start_with=768, heldout=64, workers=14, team=1,
     codec=CodecRecipe(
-        minutes=6.0, n_filters=20, n_codebooks=6, batch=64, crop_frames=40, peak_lr=8e-4,
-        warmup_steps=500, adversary_width=24, adversary_from=0.4, polish_minutes=1.9,
+        minutes=5.6, n_filters=20, n_codebooks=6, batch=64, crop_frames=40, peak_lr=8e-4,
+        warmup_steps=500, adversary_width=24, adversary_from=0.4, polish_minutes=1.8,
         polish_excerpts=6000, polish_lr=5e-4, refresh_steps=3, checkpoint_minutes=1.5,
         figures_steps=100,
     ),
     lm=LmRecipe(
-        minutes=10.5, n_codebooks=6, dim=320, n_layers=6, n_heads=5, batch=128, adam_lr=1.5e-3,
+        minutes=9.8, n_codebooks=6, dim=320, n_layers=6, n_heads=5, batch=128, adam_lr=1.5e-3,
         muon_lr=0.01, gate_minutes=1.0, checkpoint_minutes=1.5, refresh_steps=3, figures_steps=100,
     ),
     diffusion=DiffusionRecipe(
-        minutes=4.0, batch=48, peak_lr=1e-3, checkpoint_minutes=1.5, refresh_steps=4,
+        minutes=3.3, batch=48, peak_lr=1e-3, checkpoint_minutes=1.5, refresh_steps=4,
         figures_steps=100,
     ),
 )  # fmt: skip
@@ -87,4 +87,13 @@ REHEARSAL = replace(
 )  # fmt: skip
 """The H200's run at a hundredth of its size, on a CPU: the same networks, minutes of it."""
 
-PRESETS = {"h200": H200, "cpu": CPU, "rehearsal": REHEARSAL}
+CHECK = replace(
+    REHEARSAL,
+    device="cuda", slots=48, lm_slots=48, start_with=32, heldout=16, workers=8,
+    codec=replace(REHEARSAL.codec, minutes=0.15, polish_minutes=0.08, batch=16),
+    lm=replace(REHEARSAL.lm, minutes=0.15, batch=16, gate_minutes=0.05),
+    diffusion=replace(REHEARSAL.diffusion, minutes=0.08, batch=8),
+)  # fmt: skip
+"""Every stage for some seconds, on the GPU: to find out what doesn't run there, first."""
+
+PRESETS = {"h200": H200, "cpu": CPU, "rehearsal": REHEARSAL, "check": CHECK}

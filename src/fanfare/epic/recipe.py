@@ -273,11 +273,13 @@ def main() -> None:
         resume(options.carry, options.folder)
     target = options.target or options.folder / "epic-mini"
     with Run(options.folder, preset, options.bank, deadline) as run:
-        unfinished = go(run)
-        if options.out is not None:
-            parts = carry.pack(run.state(), options.out)
-            print(f"{len(parts)} files of state in {options.out}", flush=True)
-        elif not unfinished:
+        try:
+            unfinished = go(run)
+        finally:  # whatever happens in a stage, the ones before it are worth keeping
+            if options.out is not None:
+                parts = carry.pack(run.state(), options.out)
+                print(f"{len(parts)} files of state in {options.out}", flush=True)
+        if not unfinished and options.out is None:
             export(run, target)
             print(f"exported to {target}")
     minutes = (time.monotonic() - started) / 60
