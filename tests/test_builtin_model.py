@@ -11,6 +11,7 @@ import pytest
 import fanfare
 from fanfare.audio.loudness import loudness_lufs, peak_dbfs
 from fanfare.epic import listen, measure
+from fanfare.epic.control import read_control
 from fanfare.epic.director import write_score
 from fanfare.epic.understand import understand
 from fanfare.model import Model
@@ -116,7 +117,21 @@ def test_it_goes_on_from_an_excerpt_and_follows_a_melody(
     assert (tune.codes != other.codes).any()
 
 
+def test_it_plays_the_chords_that_are_written(model: Model) -> None:
+    fixed = {"bpm": 100, "chords": "Am F C G", "form": "steady"}
+    made = model.generate_batch([
+        {"prompt": "strings and horns", "seed": seed, "duration": 8, **fixed} for seed in (1, 2)
+    ])  # fmt: skip
+    score = write_score(
+        understand("strings and horns"), 400, random.Random(1), read_control(100, chords="Am F C G")
+    )
+    assert [(c.root, c.quality) for c in score.chords[:2]] == [(9, "min"), (5, "maj")]
+    for piece in made:
+        assert np.mean(measure.chords_right(piece.samples[0], score)) >= 0.6
+
+
 def test_any_length_in_one_go(model: Model) -> None:
     piece = model.generate(prompt="slow strings", duration=31, seed=2)
     assert piece.samples.shape == (1, 31 * 32000)
-    assert measure.faults(piece.samples[0], piece.codes) == []
+    score = write_score(understand("slow strings"), 31 * 50, random.Random(2))
+    assert measure.faults(piece.samples[0], piece.codes, score) == []

@@ -210,7 +210,8 @@ def test_every_field_has_a_flag_that_arrives(folder: Path, recording: Path) -> N
     result = run("generate", "epic", "--json", *flags)
     assert result.exit_code == 0, result.output
     arrived = json.loads(result.stdout)["inputs"]
-    assert arrived == {"prompt": "epic", **given, "input_audio": "recording.wav"}
+    left = dict.fromkeys(("bpm", "key", "chords", "form"))  # of models that compose
+    assert arrived == {"prompt": "epic", **given, "input_audio": "recording.wav", **left}
     assert names(folder) == ["epic-s99.mp3"]
     assert read_audio(folder / "epic-s99.mp3").duration_s == pytest.approx(3.0, abs=0.05)
 

@@ -178,10 +178,30 @@ def test_schema_is_the_published_one() -> None:
     assert (properties["seed"]["minimum"], properties["seed"]["maximum"]) == (-1, MAX_SEED)
 
 
+COMPOSERS = ("bpm", "key", "chords", "form")
+"""Of models that compose; the published version has none of them."""
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"),
+    [
+        ("bpm", 96.5, 20), ("bpm", 120, "fast"), ("key", "D minor", "H flat"),
+        ("chords", "Dm Bb F,C Gm7/D", "Dm Xyz"), ("form", "intro, climax 8", "sonata"),
+    ],
+)  # fmt: skip
+def test_what_is_composed_can_be_fixed(name: str, right: object, wrong: object) -> None:
+    assert getattr(Inputs.parse({"prompt": "x", name: right}), name) == right
+    with pytest.raises(InputError) as caught:
+        Inputs.parse({"prompt": "x", name: wrong})
+    assert caught.value.field == name
+    with pytest.raises(InputError, match="no input of this version"):
+        Inputs.parse({"prompt": "x", name: right}, rules=PUBLISHED)
+
+
 def test_defaults_are_the_published_ones() -> None:
     made = Inputs(prompt="brass").model_dump()
     expected = {name: default for name, (_, default) in FIELDS.items()}
-    assert made == {**expected, "prompt": "brass"}
+    assert made == {**expected, "prompt": "brass", **dict.fromkeys(COMPOSERS)}
 
 
 def test_none_is_the_default_of_every_field() -> None:
@@ -262,7 +282,7 @@ def test_clip_end() -> None:
 )
 def test_records_name_files_without_their_folders(source: Any, shown: str) -> None:
     record = Inputs(input_audio=source).record(seed=5)
-    assert list(record) == list(FIELDS)
+    assert list(record) == [*FIELDS, *COMPOSERS]
     assert record["input_audio"] == shown
     assert record["seed"] == 5
 

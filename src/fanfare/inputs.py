@@ -173,6 +173,27 @@ class Inputs(BaseModel):
             description="The same seed gives the same music; none or -1 draws one and reports it.",
         )
     )
+    bpm: Annotated[float, Field(ge=30, le=300), BeforeValidator(_real)] | None = Field(
+        default=None,
+        description="Beats a minute, for models that compose; it outranks the prompt.",
+    )
+    key: str | None = Field(
+        default=None,
+        max_length=40,
+        description='The key, for models that compose: "D minor", "F# dorian", "Bb".',
+    )
+    chords: str | None = Field(
+        default=None,
+        max_length=2000,
+        description='Chords, a bar a word, repeated to the end: "Dm Bb F,C Gm7/D"; for models that '
+        "compose or follow melodies.",
+    )
+    form: str | None = Field(
+        default=None,
+        max_length=400,
+        description="For models that compose: steady, build, fade, hit, or the parts, as in "
+        '"intro, build, climax 8, break, climax, outro".',
+    )
 
     @classmethod
     def parse(cls, values: Mapping[str, object], *, rules: Rules = OWN) -> Inputs:
@@ -266,6 +287,14 @@ class Inputs(BaseModel):
         if end is not None and start >= end:
             hint = f"must lie after continuation_start, which is {start}"
             raise InputError("continuation_end", end, hint)
+        return self
+
+    @model_validator(mode="after")
+    def _readable(self) -> Self:
+        if any(value is not None for value in (self.bpm, self.key, self.chords, self.form)):
+            from fanfare.epic.control import read_control
+
+            read_control(self.bpm, self.key, self.chords, self.form)
         return self
 
     @property

@@ -23,6 +23,7 @@ from fanfare.engine.windows import max_window_frames, plan_windows
 from fanfare.errors import AudioFileError, CheckpointError, InputError, MissingExtraError
 from fanfare.inputs import Inputs
 from fanfare.nn.conditioning import Conditions
+from fanfare.nn.melody import HOP as CHROMA_HOP
 from fanfare.nn.resample import has_simple_ratio, resample_frac
 from fanfare.nn.sampling import SamplingSettings
 from fanfare.nn.separation import Separator, separate
@@ -98,6 +99,16 @@ def _check_model(bundle: Bundle, request: Inputs, *, is_streamed: bool) -> None:
         hint = f"{bundle.name} came without diffusion weights: {_diffusion_advice(bundle)}"
         raise InputError("multi_band_diffusion", True, hint)
     follows = bundle.config.n_chroma is not None or bundle.config.plan_features is not None
+    composes = bundle.config.plan_features is not None
+    for name in ("bpm", "key", "form", "chords"):
+        value = getattr(request, name)
+        # Chords may stand in for a melody, and then take their tempo along.
+        chroma = name in ("bpm", "chords") and request.chords and request.input_audio is None
+        if value is None or composes or (chroma and bundle.config.n_chroma is not None):
+            continue
+        say = "leave it out" if name == "chords" else "say it in the prompt"
+        hint = f"{bundle.name} doesn't compose: {say}, or use epic-mini"
+        raise InputError(name, value, hint)
     if request.input_audio is not None and not request.continuation and not follows:
         hint = f"{bundle.name} can't follow a melody: set continuation, or use {FOLLOW_MELODIES}"
         raise InputError("input_audio", str(request.input_audio), hint)
@@ -253,13 +264,30 @@ def _conditions(
     if excerpt is not None and not request.continuation and config.n_chroma is not None:
         melody = torch.from_numpy(excerpt)
     plan = _plan(bundle, request, seed, excerpt, n_frames)
+    text = request.prompt
+    if request.bpm is not None and plan is None:
+        text = f"{text or ''}, {request.bpm:g} bpm".removeprefix(", ")
     made = []
     for window in windows:
         part = None if plan is None else plan[window.start : window.start + window.n_frames]
         start_s = window.start / config.frame_rate_hz if len(windows) > 1 else None
         with torch.inference_mode():
-            made.append(bundle.conditions(request.prompt, melody, part, start_s))
+            chords = _chord_chroma(bundle, request, start_s or 0.0)
+            made.append(bundle.conditions(text, melody, part, start_s, chords))
     return made
+
+
+def _chord_chroma(bundle: Bundle, request: Inputs, start_s: float) -> Tensor | None:
+    """The chords asked for as chroma [M, 12] from `start_s` on, for a model that takes one."""
+    if request.chords is None or bundle.config.n_chroma is None:
+        return None
+    from fanfare.epic.chord_chroma import chroma_of
+    from fanfare.epic.control import read_control
+
+    control = read_control(request.bpm, chords=request.chords)
+    rate = bundle.config.sample_rate_hz / CHROMA_HOP
+    first, n_rows = round(start_s * rate), round(bundle.config.max_duration_s * rate)
+    return torch.from_numpy(chroma_of(control, first + n_rows, rate)[first:])
 
 
 def _plan(
@@ -268,6 +296,7 @@ def _plan(
     """The plan [T, F] for a model that takes one; an excerpt is its melody or its beginning."""
     if bundle.config.plan_features is None:
         return None
+    from fanfare.epic.control import read_control
     from fanfare.epic.director import direct
     from fanfare.epic.layout import Layout
 
@@ -280,6 +309,7 @@ def _plan(
         seed=seed,
         melody=None if request.continuation else heard,
         excerpt=heard if request.continuation else None,
+        control=read_control(request.bpm, request.key, request.chords, request.form),
         layout=Layout.from_json(bundle.extra.get("plan")),
     )
     return torch.from_numpy(plan)

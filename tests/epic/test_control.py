@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from fanfare.epic.attributes import MODES, Attributes
+from fanfare.epic.chord_chroma import chroma_of
 from fanfare.epic.control import (
     MAX_BARS,
     Control,
-    chroma_of,
     describe,
     key_of_chords,
     read_chords,

@@ -13,16 +13,19 @@ from fanfare.epic.attributes import KEY_NAMES, PERCUSSION, Attributes
 from fanfare.epic.caption_words import Language
 
 FLATS = {1: "Db", 3: "Eb", 6: "Gb", 8: "Ab", 10: "Bb"}
+FOREIGN: tuple[Language, ...] = ("de", "fr", "es")
 FOREIGN_SHARE = 0.1
 
 
 def caption(wanted: Attributes, rng: random.Random, language: Language | None = None) -> str:
     """A prompt that asks for what `wanted` says, and for nothing else."""
-    if language is None:
-        foreign: tuple[Language, ...] = ("de", "fr", "es")
-        language = rng.choice(foreign) if rng.random() < FOREIGN_SHARE else "en"
-    if language != "en":
-        return _foreign(wanted, rng, language)
+    spoken: Language = "en"
+    if language is not None:
+        spoken = language
+    elif rng.random() < FOREIGN_SHARE:
+        spoken = rng.choice(FOREIGN)
+    if spoken != "en":
+        return _foreign(wanted, rng, spoken)
     styles: tuple[Callable[[Attributes, random.Random], str], ...] = (
         _phrase, _phrase, _tags, _sentences,
     )  # fmt: skip

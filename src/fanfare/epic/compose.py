@@ -18,6 +18,8 @@ from fanfare.epic.writing import Writer
 
 _DRIVEN: tuple[Mood, ...] = ("heroic", "adventurous", "dark", "tense")
 LOUD = 2
+LAST_RING = 50
+"""Frames of silence after the last stroke."""
 
 
 def compose(
@@ -95,9 +97,10 @@ def _silence(score: Score, start: int, end: int) -> None:
 
 
 def _strike_last(score: Score, start: int, beat: int) -> None:
-    """The last chord is struck and left to ring."""
+    """The last chord is struck and left to ring, for LAST_RING at most."""
+    held = max(beat, score.n_frames - start - LAST_RING)
     score.notes = [
-        replace(n, length=min(n.length, beat), articulation="accent")
+        replace(n, length=min(n.length, held), articulation="accent")
         if n.start >= start and n.role not in ("drum", "effect")
         else n
         for n in score.notes

@@ -58,6 +58,7 @@ class Bundle:
         melody: Tensor | None = None,
         plan: Tensor | None = None,
         window_start_s: float | None = None,
+        classes: Tensor | None = None,
     ) -> tuple[Conditions, Conditions | None]:
         """What to condition a request on, and the null condition if the two differ.
 
@@ -67,9 +68,9 @@ class Bundle:
             plan: features [T, F], for models that take a plan.
             window_start_s: where in a piece made in windows this one starts; a melody is then
                 repeated for as long as the piece lasts. None = the piece is made at once.
+            classes: chroma [M, n_chroma] in place of a melody's.
         """
         states = None if self.text is None else self.text.encode(text)
-        classes = None
         if melody is not None:
             assert self.config.n_chroma is not None, f"{self.name} takes no melody"
             if window_start_s is not None:
