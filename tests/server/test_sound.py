@@ -84,6 +84,9 @@ def test_wishes_are_kept_until_the_end(tmp_path: Path) -> None:
     growing.remove(one)
     growing.want(one)
     growing.want(one)
+    names = {kind: growing.path(one, kind).name for kind in ("wav", "mp3", "flac", "ogg")}
+    assert set(names.values()) == {f"{one}.wav", f"{one}.mp3"}
+    assert names["mp3"].endswith(".mp3")
     growing.path(other, "mp3").write_bytes(b"x")
     assert growing.wanted() == {one}
     assert growing.all() == {one, other}
