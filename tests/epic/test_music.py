@@ -20,6 +20,7 @@ from fanfare.epic.material import PROGRESSIONS
 from fanfare.epic.plan import plan_of
 from fanfare.epic.score import Chord, KeySpan, Note, Score
 from fanfare.epic.themes import augmented, fragmented, inverted, make_theme, moved
+from fanfare.epic.wishes import wish
 from fanfare.epic.writing import Writer
 
 
@@ -268,6 +269,21 @@ def test_texture_is_kept() -> None:
     full = [written(s, texture="full", mood="heroic").brief for s in range(20)]
     assert all(brief.intensity >= 2 for brief in full)
     assert sum(len(b.ensemble.pitched) + len(b.ensemble.drums) for b in full) / 20 > 7
+
+
+def test_wishes_are_granted() -> None:
+    """Who is named plays, nobody else where only they are wanted, and nobody waits for long."""
+    kit = {"taiko_low": "taiko", "taiko_high": "taiko", "taiko_ensemble": "taiko"}
+    for seed in range(300):
+        rng = random.Random(seed)
+        wanted = wish(rng)
+        score = compose(settle(wanted, rng), 500, rng)
+        played = {kit.get(note.instrument, note.instrument) for note in score.notes}
+        assert played >= set(wanted.instruments), (seed, wanted)
+        assert not played & set(wanted.without), seed
+        if wanted.only:
+            assert played == set(wanted.instruments), seed
+        assert min(note.start for note in score.notes) <= 50, seed
 
 
 def test_players_are_human_but_the_plan_is_exact() -> None:

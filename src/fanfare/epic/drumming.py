@@ -45,7 +45,8 @@ def _pattern_bar(writer: Writer, pattern: Strokes, kit: Sequence[str], bar_index
     for stroke in kit:
         places = pattern.get(stroke, ()) if stroke not in COLOURS else ()
         if final or brief.form == "hit":
-            places = (0.0,) if stroke in _HEAVY and places else ()
+            strikes = stroke in _HEAVY or not final
+            places = (0.0,) if strikes and places else ()
         elif rests and not brief.pulse:
             places = (0.0,) if stroke in ("timpani", "taiko_low") and bar_index % 2 == 0 else ()
         elif level < 1.75 and not brief.pulse:

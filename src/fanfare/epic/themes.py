@@ -200,9 +200,10 @@ def write_melody(writer: Writer) -> None:
         while stop < ending and stop - bar_index < PHRASE_BARS and writer.parts[stop] == name:
             stop += 1
         phrase = phrase_for(theme, name, count, rng)
-        if writer.is_short and phrase is None:
+        alone = writer.brief.ensemble.pitched == names
+        if phrase is None and (writer.is_short or alone):
             phrase = augmented(theme.question, theme.beats)
-        late = name == "intro" and writer.brief.intensity >= 2 and rng.random() < 0.5
+        late = not alone and name == "intro" and writer.brief.intensity >= 2 and rng.random() < 0.5
         if phrase is not None and not late:
             players = _voices(writer, bar_index, count)
             before = _write_phrase(writer, phrase, bar_index, stop, players, before)
