@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import io
+import itertools
 import re
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from replicate.prediction import Prediction
 
 from fanfare.audio.io import encode, read_audio
 from fanfare.audio.loudness import loudness_lufs
+from fanfare.inputs import Inputs
 from fanfare.rules import PUBLISHED
 from fanfare.server.config import REPLICATE_VERSION
 
@@ -29,6 +31,7 @@ Sound = npt.NDArray[np.float32]
 RATE_HZ, FRAME = 32000, 640
 EPIC = {"prompt": "heroic brass and strings, 120 bpm", "seed": 7, "duration": 1}
 SOLO = {"prompt": "solo flute and strings", "seed": 7, "duration": 3}
+FULL = {"prompt": "soaring strings and brass", "seed": 7, "duration": 4}
 TUNE = (62, 65, 69, 74, 72, 69, 65, 64)
 OTHER_TUNE = (61, 63, 66, 68, 70, 66, 63, 61)
 D_MINOR, G_SHARP_MINOR = {2, 4, 5, 7, 9, 10, 0}, {8, 10, 11, 1, 3, 4, 6}
@@ -84,6 +87,12 @@ OWN_CASES: dict[str, dict[str, Any]] = {
     "flac": {**EPIC, "output_format": "flac"},
     "ogg": {**EPIC, "output_format": "ogg"},
     "guidance 2.5": {**EPIC, "classifier_free_guidance": 2.5},
+    "150 bpm": {**SOLO, "bpm": 150},
+    "60 bpm": {**SOLO, "bpm": 60},
+    "key": {**SOLO, "key": "G# minor"},
+    "chords": {**SOLO, "chords": "G#m"},
+    "build": {**FULL, "form": "build", "normalization_strategy": "clip"},
+    "fade": {**FULL, "form": "fade", "normalization_strategy": "clip"},
 }
 """What our own versions take beyond the published one."""
 
@@ -198,13 +207,12 @@ def likeness(one: Sound, other: Sound) -> float:
 
 
 def test_every_input_has_a_case() -> None:
-    varied = {
-        name
-        for case in CASES.values()
-        for name, value in case.items()
-        if value != EPIC.get(name, ...)
-    }
-    assert varied == set(PUBLISHED.fields or ())
+    for cases, fields in (
+        (CASES, PUBLISHED.fields or ()),
+        (CASES | OWN_CASES, Inputs.model_fields),
+    ):
+        given = [item for case in cases.values() for item in case.items()]
+        assert {name for name, value in given if value != EPIC.get(name, ...)} == set(fields)
 
 
 def test_prompt(heard: Heard) -> None:
@@ -215,6 +223,26 @@ def test_prompt(heard: Heard) -> None:
     ):
         strength = chroma(heard.sound(name)).sum(axis=1)
         assert strength[list(scale)].sum() > 1.5 * strength[list(other)].sum()
+
+
+def test_key_and_chords(heard: Heard) -> None:
+    for name in ("key", "chords"):
+        strength = chroma(heard.sound(name)).sum(axis=1)
+        assert strength[list(G_SHARP_MINOR)].sum() > 1.5 * strength[list(D_MINOR)].sum()
+
+
+def test_bpm(heard: Heard) -> None:
+    made = [heard.sound(name) for name in ("no melody", "60 bpm", "150 bpm")]
+    assert not any(np.array_equal(a, b) for a, b in itertools.combinations(made, 2))
+
+
+def test_form(heard: Heard) -> None:
+    """One grows, the other fades."""
+    growth = {}
+    for name in ("build", "fade"):
+        first, second = np.split(heard.sound(name)[0].astype(np.float64), 2)
+        growth[name] = dbfs(float(np.sqrt((second**2).mean() / (first**2).mean())))
+    assert growth["build"] > growth["fade"] + 3
 
 
 @pytest.mark.parametrize(("name", "duration"), [("plain", 1), ("three seconds", 3), ("melody", 3)])
