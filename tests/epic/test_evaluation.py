@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fanfare.epic import evaluate, measure, probes, rhythm
-from fanfare.epic.attributes import MOODS, Attributes
+from fanfare.epic.attributes import INSTRUMENTS, MOODS, Attributes
 from fanfare.epic.captions import caption
 from fanfare.epic.corpus import piece
 from fanfare.epic.pictures import compare
@@ -89,6 +89,12 @@ def test_probes_learn(scores: list[Score], wavs: list[NDArray[np.float32]]) -> N
     pairs = list(zip(guesses, truths, strict=True))
     assert np.mean([probes.tempo_agrees(g.tempo, t.tempo) for g, t in pairs]) > 0.8
     assert np.mean([g.intensity == t.intensity for g, t in pairs]) > 0.8
+
+
+def test_strokes_are_heard_as_their_instruments(scores: list[Score]) -> None:
+    heard = probes.truth(scores[0].brief, {"taiko_ensemble", "cymbal_swell", "harp"}).instruments
+    names = [name for name, plays in zip(INSTRUMENTS, heard, strict=True) if plays]
+    assert sorted(names) == ["cymbals", "harp", "taiko"]
 
 
 def test_a_click_beats_at_its_own_tempo() -> None:

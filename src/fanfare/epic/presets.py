@@ -42,8 +42,8 @@ class Preset:
 H200 = Preset(
     device="cuda", slots=6000, lm_slots=24000, start_with=768, heldout=64, workers=14, team=1,
     codec=CodecRecipe(
-        minutes=5.6, n_filters=20, n_codebooks=6, batch=64, crop_frames=40, peak_lr=8e-4,
-        warmup_steps=500, adversary_width=24, adversary_from=0.4, polish_minutes=1.8,
+        minutes=5.6, n_filters=20, n_codebooks=6, batch=40, crop_frames=40, peak_lr=8e-4,
+        warmup_steps=500, adversary_width=16, adversary_from=0.45, polish_minutes=1.8,
         polish_excerpts=6000, polish_lr=5e-4, refresh_steps=3, checkpoint_minutes=1.5,
         figures_steps=100,
     ),

@@ -70,7 +70,8 @@ def features(wav: FloatArray) -> Features:
 
 def truth(brief: Brief, played: set[str]) -> Truth:
     """What the brief and the instruments that really play say."""
-    kit = {"taiko_low": "taiko", "taiko_high": "taiko"}
+    kit = {name: "taiko" for name in played if name.startswith("taiko_")}
+    kit["cymbal_swell"] = "cymbals"
     names = {kit.get(name, name) for name in played}
     return Truth(
         tempo=brief.frames_per_beat - MIN_FRAMES_PER_BEAT,

@@ -39,6 +39,8 @@ from fanfare.epic.train_lm import Fixed, LmTrainer, encoder_of
 from fanfare.nn.encodec import Encodec
 
 HELDOUT_SEED = 10_000_000
+FRESH_SEEDS = 1_000_000
+"""More pieces than a stage is ever given."""
 LICENCE = "Apache-2.0"
 STAGES = ("codec", "lm", "diffusion")
 CARRIED = ("quantizer", "step", "spent_s", "polish_s")
@@ -134,8 +136,8 @@ class Run:
             self.pieces.__exit__(None, None, None)
         preset, started = self.preset, time.monotonic()
         size = Size(slots, preset.n_frames, preset.codec.n_codebooks)
-        # A later pool brings pieces that the earlier one hasn't had.
-        seed = 0 if keep_wavs else 1_000_000
+        # Another pool, or another process, brings pieces that the ones before haven't had.
+        seed = FRESH_SEEDS * sum((self.folder / f"{name}.pt").exists() for name in STAGES)
         self.pieces = Pool(
             size, self.bank, device=self.device, workers=preset.workers, seed=seed,
             keep_wavs=keep_wavs,
