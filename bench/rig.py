@@ -106,8 +106,8 @@ class Server:
             self.kill()
 
     def _close(self) -> None:
-        assert self._process is not None and self._process.stdout is not None
-        self._process.stdout.close()
+        if self._process is not None and self._process.stdout is not None:
+            self._process.stdout.close()
 
 
 class Receiver:
