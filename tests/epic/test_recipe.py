@@ -110,6 +110,9 @@ def test_the_recipe_runs_stage_by_stage_and_leaves_a_model(bank: Path, tmp_path:
         assert recipe.go(run) == ""
         recipe.export(run, tmp_path / "again")
         assert run.pieces is None
+    card = (tmp_path / "again" / "MODEL_CARD.md").read_text()
+    assert "6 × 1,024 codes, 3 kbit/s" in card
+    assert "nats per book" in card
     model = fanfare.load(tmp_path / "again")
     assert model.bundle.extra["plan"] == LAYOUT_2.to_json()
     audio = model.generate(prompt="dark choir", duration=1, seed=1, multi_band_diffusion=True)

@@ -27,6 +27,8 @@ import torch
 
 from fanfare.epic import carry
 from fanfare.epic.bank import PACKAGE, SOUNDFONT, cut, save
+from fanfare.epic.card import FILE as CARD_FILE
+from fanfare.epic.card import model_card
 from fanfare.epic.clock import Deadline
 from fanfare.epic.layout import LAYOUT_2
 from fanfare.epic.pool import Pool, Size, opened
@@ -43,7 +45,7 @@ FRESH_SEEDS = 1_000_000
 """More pieces than a stage is ever given."""
 LICENCE = "Apache-2.0"
 STAGES = ("codec", "lm", "diffusion")
-CARRIED = ("quantizer", "step", "spent_s", "polish_s")
+CARRIED = ("quantizer", "step", "spent_s", "polish_s", "gate")
 """Of a checkpoint, beside the model."""
 LEAST_MINUTES = 0.7
 """With less left, no stage is begun."""
@@ -58,6 +60,8 @@ class Run:
         self.folder, self.preset, self.bank = folder, preset, bank
         self.device = torch.device(preset.device)
         self.deadline = deadline or Deadline()
+        named = {name: replace(one, device=preset.device) for name, one in PRESETS.items()}
+        self.name = next((name for name, one in named.items() if one == preset), "own")
         self.pieces: Pool | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -181,6 +185,12 @@ class Run:
             tensors = {name: tensor.contiguous() for name, tensor in bands.state_dict().items()}
             file = target / "diffusion" / f"{DIFFUSION_FILE}.safetensors"
             write_tensors(file, tensors, torch.float16)
+        card = model_card(
+            lm.model, codec.model, bands, n_codebooks=self.preset.codec.n_codebooks,
+            n_frames=self.preset.n_frames, preset=self.name, gate=lm.last_gate,
+            steps=(codec.step, lm.step, diffusion.step if diffusion else 0),
+        )  # fmt: skip
+        (target / CARD_FILE).write_text(card)
 
     def is_over(self, name: str) -> bool:
         """Whether a stage's checkpoint says that its minutes are."""

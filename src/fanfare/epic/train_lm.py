@@ -152,6 +152,7 @@ class LmTrainer:
         self.average = [p.detach().clone() for p in self.model.parameters()]
         self.pattern = DelayPattern(self.model.config.delays, self.model.config.special_token)
         self.step, self.started_step, self.spent_s = 0, 0, 0.0
+        self.last_gate: dict[str, float] = {}
 
     def _scale_inputs(self, data: Codes) -> None:
         """Standardises the plan; brings token embeddings to unit scale, the plan to about 0.5."""
@@ -207,9 +208,9 @@ class LmTrainer:
                 self.save(checkpoint)
                 saved = last = time.monotonic()
         if self.team.leads:
+            self.last_gate = self.gate(heldout, n_pieces=64)
             self.save(checkpoint)
-            figures = self.gate(heldout, n_pieces=64)
-            yield {"step": self.step, "minutes": self.spent_s / 60, **figures}
+            yield {"step": self.step, "minutes": self.spent_s / 60, **self.last_gate}
 
     def _step(self, data: Codes, rng: np.random.Generator) -> Tensor:
         done = self.spent_s / max(self.recipe.minutes * 60, 1e-9)
@@ -295,7 +296,7 @@ class LmTrainer:
             "model": self.model.state_dict(), "average": self.average,
             "names": [name for name, _ in self.model.named_parameters()],
             "optimizers": [o.state_dict() for o in self.optimizers],
-            "step": self.step, "spent_s": self.spent_s,
+            "step": self.step, "spent_s": self.spent_s, "gate": self.last_gate,
         }  # fmt: skip
         partial = path.with_suffix(".partial")
         torch.save(state, partial)
@@ -307,6 +308,7 @@ class LmTrainer:
         self.model.load_state_dict(state["model"])
         self.average = averages(state, list(self.model.parameters()))
         self.step, self.spent_s = state["step"], state["spent_s"]
+        self.last_gate = state.get("gate", {})
         if "optimizers" not in state:
             self.started_step = self.step  # the optimisers have to get warm again
             return
