@@ -29,6 +29,7 @@ from fanfare.server.incoming import StorageFullError
 from fanfare.server.records import Prediction, StoreError
 from fanfare.server.store import Store
 from fanfare.server.worker import Worker
+from fanfare.session import MAX_PIECES
 from stores import asked
 
 DEADLINE_S = 60.0
@@ -304,7 +305,11 @@ def test_a_store_that_is_locked_while_it_is_prepared_leaves_nothing_behind(
     assert len(calls) == 3
 
 
-def test_one_that_was_thought_dead_leaves_its_heir_alone(stage: Stage) -> None:
+def test_one_that_was_thought_dead_leaves_its_heir_alone(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # With room for one it claims nothing before its heir does.
+    monkeypatch.setattr(worker_module, "AHEAD", 1 - MAX_PIECES)
     id = stage.ask(duration=60)
     growing = Growing(stage.config.home)
     growing.want(id)
