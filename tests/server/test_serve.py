@@ -118,7 +118,7 @@ def test_killed_workers_and_servers_lose_nothing(tmp_path: Path) -> None:
         ids = [server.create(seed) for seed in range(3)]
         os.kill(server.worker(), signal.SIGKILL)
         assert server.music(ids) == before
-        assert server.get(long)["status"] == "succeeded"
+        assert server.until(long, "succeeded", "failed")["status"] == "succeeded"
         assert len(re.findall("Using seed: 9\n", server.get(long)["logs"])) == 2
 
         ids = [server.create(seed) for seed in range(3)]
