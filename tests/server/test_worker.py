@@ -297,8 +297,8 @@ def test_a_store_that_is_locked_while_it_is_prepared_leaves_nothing_behind(
 
     monkeypatch.setattr(stage.store, "set_seed", fails_twice)
     monkeypatch.setattr(intake_module, "POLL_S", 0.01)
-    meant = Meant(owner="me", name="x.wav")
-    file = stage.files.save([recording.read_bytes()], meant, cap_bytes=2**30)
+    sound = [recording.read_bytes()]
+    file = stage.files.save(sound, Meant(owner="me", name="x.wav"), cap_bytes=2**30)
     id = stage.ask(None, input_audio=file.id, continuation=True)
     with stage.working():
         assert stage.ended(id).status == "succeeded"
@@ -340,15 +340,13 @@ def test_what_cannot_be_kept_fails_and_says_so(
 def test_a_disk_that_is_full_is_waited_for_but_not_for_ever(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, is_patient: bool
 ) -> None:
-    errors: list[Exception] = [StorageFullError() for _ in range(3)]
-    monkeypatch.setattr(stage.files, "save", failing(stage.files.save, errors))
+    errors = [StorageFullError() for _ in range(3)]
+    monkeypatch.setattr(stage.files, "save", failing(stage.files.save, [*errors]))
     monkeypatch.setattr(clerk_module, "RETRY_S", 0.01)
     if not is_patient:
         monkeypatch.setattr(clerk_module, "FULL_PATIENCE_S", 0.005)
-    first = stage.ask()
     with stage.working():
-        made = stage.ended(first)
-        last = stage.ended(stage.ask())
+        made, last = stage.ended(stage.ask()), stage.ended(stage.ask())
     if is_patient:
         assert (made.status, last.status) == ("succeeded", "succeeded")
     else:  # the second finds it full, too, and isn't waited for again; then there is room
