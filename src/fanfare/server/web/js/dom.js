@@ -33,6 +33,11 @@ export function iconButton(name, label, onclick, props = {}) {
   return el("button", { type: "button", class: "icon-button", "aria-label": label, title: label, onclick, ...props }, icon(name));
 }
 
+/** Text whose `names` are set as code. */
+export function prose(text) {
+  return text.split("`").map((part, i) => (i % 2 ? el("code", {}, part) : part));
+}
+
 export const byId = (id) => document.getElementById(id);
 
 /** "1:05", or "1:05.3" with tenths. */

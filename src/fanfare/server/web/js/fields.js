@@ -1,6 +1,6 @@
 // One control for each kind of input that a schema can ask for.
 
-import { el, icon, iconButton } from "./dom.js";
+import { el, icon, iconButton, prose } from "./dom.js";
 
 const MAX_SEGMENTS = 4;
 const WIDE_RANGE = 100; // beyond this ratio a slider moves by ratios, not by steps
@@ -29,7 +29,7 @@ export class Field {
       "div",
       { class: `field ${this.kind.layout ?? "stacked"}`, "data-field": input.name },
       el("div", { class: "field-head" }, name, this.resetButton, this.kind.aside ?? null),
-      input.description ? el("p", { class: "field-help", id: `${this.id}-help` }, input.description) : null,
+      input.description ? el("p", { class: "field-help", id: `${this.id}-help` }, ...prose(input.description)) : null,
       this.kind.node,
       this.message,
     );

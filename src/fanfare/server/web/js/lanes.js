@@ -65,7 +65,7 @@ export function spectrogram(canvas, { n_bands: rows, n_columns: columns, values 
 
 export function chroma(canvas, { values }) {
   const columns = values[0].length;
-  heat(canvas, 12, columns, (r, c) => Math.round(255 * Math.min(1, Math.max(0, values[r][c])) ** 1.5), false);
+  heat(canvas, 12, columns, (r, c) => Math.round(220 * Math.min(1, Math.max(0, values[r][c])) ** 1.3), false);
 }
 
 /** Momentary loudness as an area, with the level that music is brought to. */

@@ -1,7 +1,7 @@
 // The other views: API, Schema, Models, Status.
 
 import * as api from "./api.js";
-import { bytes, copy, el, figure, icon, kept, span, toast } from "./dom.js";
+import { bytes, copy, el, figure, icon, kept, prose, span, toast } from "./dom.js";
 import { inputsOf, kindOf, outputOf } from "./schema.js";
 import { snippets } from "./snippets.js";
 
@@ -44,7 +44,7 @@ export function showSchema(node, model, version) {
   const rows = inputsOf(version).map((input) => {
     const isRequired = input.isRequired ? el("span", { class: "badge" }, "required") : "";
     const value = input.default === undefined ? el("span", { class: "muted" }, "none") : el("code", {}, String(input.default));
-    return el("tr", {}, el("th", { scope: "row" }, el("code", {}, input.name), " ", isRequired), el("td", {}, kindOf(input)), el("td", {}, value), el("td", { class: "wide" }, input.description));
+    return el("tr", {}, el("th", { scope: "row" }, el("code", {}, input.name), " ", isRequired), el("td", {}, kindOf(input)), el("td", {}, value), el("td", { class: "wide" }, ...prose(input.description)));
   });
   const output = outputOf(version);
   const kind = output.format === "uri" ? "URL of the music" : output.type ?? "any";
