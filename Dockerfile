@@ -7,10 +7,11 @@ ARG TORCH_INDEX=""
 WORKDIR /src
 RUN python -m venv /opt/fanfare
 ENV PATH=/opt/fanfare/bin:$PATH
-RUN pip install --no-cache-dir ${TORCH_INDEX:+--index-url ${TORCH_INDEX}} torch
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+RUN pip install --no-cache-dir --constraint constraints.txt \
+    ${TORCH_INDEX:+--index-url ${TORCH_INDEX}} torch
 COPY src src
-RUN pip install --no-cache-dir ".[server]"
+RUN pip install --no-cache-dir --constraint constraints.txt ".[server]"
 
 FROM python:3.12-slim
 COPY --from=build /opt/fanfare /opt/fanfare
@@ -22,7 +23,7 @@ ENV PATH=/opt/fanfare/bin:$PATH \
     FANFARE_CACHE_DIR=/cache/fanfare \
     HF_HOME=/cache/huggingface \
     FANFARE_HOST=0.0.0.0
-USER fanfare
+USER 1000
 VOLUME ["/data", "/cache"]
 EXPOSE 8000
 # What is played when the container is stopped has this long; the rest goes on at the next start.

@@ -8,7 +8,7 @@ PROMPT ?= heroic brass fanfare over pounding taiko, 120 bpm, D minor
 ARGS ?=
 export PROMPT
 
-.PHONY: music test check test-slow test-gpu bench bench-gpu eval epic wheel format clean help
+.PHONY: music serve test check test-slow test-web test-gpu bench bench-gpu eval epic wheel format clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -16,9 +16,12 @@ help: ## list the targets
 music: $(VENV)/.ready ## make music PROMPT="…": write a piece and print where it is
 	@$(BIN)/fanfare generate "$$PROMPT" $(ARGS)
 
+serve: $(VENV)/.ready-server ## the playground and the API at http://127.0.0.1:8000
+	@$(BIN)/fanfare serve $(ARGS)
+
 # One thread a worker: two workers of two threads each would wait for one another.
 test: $(VENV)/.ready-dev ## run the tests (a few minutes, offline, CPU)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not gpu" --cov --cov-report=term:skip-covered $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not gpu and not web" --cov --cov-report=term:skip-covered $(ARGS)
 
 check: $(VENV)/.ready-dev ## lint, format and types
 	@$(BIN)/ruff format --check .
@@ -31,7 +34,11 @@ format: $(VENV)/.ready-dev ## rewrite the code in the project's format
 	@$(BIN)/ruff format .
 
 test-slow: $(VENV)/.ready-dev ## tests that take longer
-	@$(BIN)/python -m pytest -m "slow" $(ARGS)
+	@$(BIN)/python -m pytest -m "slow and not web" $(ARGS)
+
+# The browser shares the cores with the server that it looks at: one test after the other.
+test-web: $(VENV)/.ready-dev ## tests of the page in headless Chromium (apt: chromium-driver)
+	@$(BIN)/python -m pytest -m web tests/web $(ARGS)
 
 test-gpu: $(VENV)/.ready-dev ## tests that need a CUDA device
 	@$(BIN)/python -m pytest -m "gpu" $(ARGS)
@@ -68,6 +75,10 @@ $(BIN)/python:
 $(VENV)/.ready: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Setting up $(VENV) (once; a minute or two) ..."
 	@$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.ready-server: $(VENV)/.ready
+	@$(PIP) install -c constraints.txt -e ".[server]"
 	@touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 from fanfare.errors import InputError, OutputError
 from fanfare.server.config import ServeConfig
 from fanfare.server.files import Files
+from fanfare.server.hints import Hints
 from fanfare.server.store import Store
 from fanfare.server.supervisor import Supervisor
 
@@ -91,7 +92,8 @@ def _run(
             stop = lambda: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
             servers.append(_Server(create_cog_app(app.state.service, stop), cog, grace_s))
             told = replace(told, cog_url=f"http://{config.host}:{cog.getsockname()[1]}")
-        with _signals(servers, supervisor, grace_s):
+        hints = app.state.service.hints
+        with _signals(servers, supervisor, hints, grace_s):
             asyncio.run(_together(servers, lambda: listening(told)))
     finally:
         supervisor.stop(grace_s)
@@ -151,13 +153,19 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def _signals(servers: list[_Server], supervisor: Supervisor, grace_s: float) -> Iterator[None]:
+def _signals(
+    servers: list[_Server], supervisor: Supervisor, hints: Hints, grace_s: float
+) -> Iterator[None]:
     """What signals mean while servers run."""
+
+    def end() -> None:
+        supervisor.stop(grace_s)
+        hints.stop()  # what isn't done now waits for the next start, and nobody for it
 
     def stop(number: int, frame: FrameType | None) -> None:
         log.info("stopping")
         # At once, so that the worker ends while clients still wait for what it finishes.
-        threading.Thread(target=supervisor.stop, args=(grace_s,), daemon=True).start()
+        threading.Thread(target=end, daemon=True).start()
         for server in servers:
             server.handle_exit(number, frame)
 
