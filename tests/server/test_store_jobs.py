@@ -260,30 +260,14 @@ def test_handing_back_counts_no_try(store: Store) -> None:
     assert [each.tries for each in store.claim("worker", 2, 2)] == [1]
 
 
-def test_silent_workers_lose_their_work(store: Store, clocks: Clocks) -> None:
-    id = running(store)
-    assert store.requeue_lost(10, 2) == []
-    for _ in range(4):
-        clocks.pass_(6)
-        store.heartbeat("worker")
-        assert store.requeue_lost(10, 2) == []
-    clocks.pass_(6)
-    assert store.requeue_lost(10, 2) == []
-    clocks.pass_(6)
-    assert store.requeue_lost(10, 2) == [id]
-    assert store.claim("worker 2", 1, 2)[0].id == id
-
-
 @pytest.mark.parametrize("jump_s", [86400.0, -86400.0])
 def test_a_clock_that_is_set_takes_nothing_away(
     store: Store, clocks: Clocks, jump_s: float
 ) -> None:
     id = running(store, cancel_after_s=60)
-    assert store.requeue_lost(10, 2) == []
     assert store.cancel_overdue() == []
     clocks.set(jump_s)
     clocks.pass_(5)
-    assert store.requeue_lost(10, 2) == []
     assert store.cancel_overdue() == []
     assert store.succeed(id, "o" * 26, {}, by="worker")
     done = now(store, id)

@@ -31,7 +31,6 @@ from fanfare.server.store import Store
 log = logging.getLogger(__name__)
 
 POLL_S = 0.5
-HEARTBEAT_S = 2.0
 FETCH_TIMEOUT_S = 60.0
 N_FETCHING = 4
 
@@ -110,7 +109,6 @@ class Intake:
         self._growing = Growing(config.home)
         self._awake = threading.Event()
         self._is_closed = False
-        self._beat_s = 0.0
         self._fetchers = ThreadPoolExecutor(N_FETCHING, thread_name_prefix="fetch")
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
 
@@ -143,9 +141,6 @@ class Intake:
 
     def _look(self) -> None:
         now = time.monotonic()
-        if now - self._beat_s > HEARTBEAT_S:
-            self._beat_s = now
-            self._store.heartbeat(self._worker)
         self._watch(now)
         n_free = self._max_jobs - len(self._jobs)
         if n_free <= 0 or self._is_closed:

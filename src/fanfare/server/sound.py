@@ -21,8 +21,8 @@ MP3_BIT_RATE = 320_000
 class GrowingSound:
     """Appends chunks to a .wav or .mp3 file, whole from its beginning at any time.
 
-    What lies there already was written by a worker that died, from the same seed: the same bytes
-    are passed over, so that whoever listens hears no seam.
+    What lies there already was written by a worker that died, from the same seed: as much
+    is passed over, so that whoever listens hears no seam.
     """
 
     def __init__(self, path: Path, first: Chunk) -> None:

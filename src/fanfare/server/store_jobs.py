@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, delete, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from fanfare.server.records import FINAL, RUNNING, WAITING, Event, Prediction
 from fanfare.server.steady import Steady
 from fanfare.server.store_deliveries import DeliveryRows
-from fanfare.server.tables import files, prediction_of, predictions, workers
+from fanfare.server.tables import files, prediction_of, predictions
 
 MAX_LOGS = 64 * 1024
 """Characters of a prediction's logs; what comes later is dropped."""
@@ -36,7 +35,6 @@ class JobRows(DeliveryRows):
         steady_clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(home, clock, steady_clock)
-        self._beats = Steady(steady_clock)
         self._deadlines = Steady(steady_clock)
 
     def claim(self, worker: str, limit: int, max_tries: int) -> list[Prediction]:
@@ -60,13 +58,7 @@ class JobRows(DeliveryRows):
             values = {"claimed_by": worker, "tries": predictions.c.tries + 1}
             changed = update(predictions).where(predictions.c.seq.in_(taken)).values(values)
             rows = connection.execute(changed.returning(predictions)).mappings().all()
-            _beat(connection, worker)
             return [prediction_of(row) for row in sorted(rows, key=lambda row: int(row["seq"]))]
-
-    def heartbeat(self, worker: str) -> None:
-        """This worker lives."""
-        with self.writing() as connection:
-            _beat(connection, worker)
 
     def release_claims(self, worker: str | None, max_tries: int) -> list[str]:
         """Put back what a dead worker had claimed (None = any worker); the ids of all of them.
@@ -74,27 +66,7 @@ class JobRows(DeliveryRows):
         What was begun `max_tries` times, the last time alone, fails, and says why.
         """
         with self.writing() as connection:
-            dead = delete(workers)
-            connection.execute(dead if worker is None else dead.where(workers.c.name == worker))
             return self._release(connection, _claimed_by(worker), max_tries)
-
-    def requeue_lost(self, older_than_s: float, max_tries: int) -> list[str]:
-        """Put back what workers had claimed that have shown no heartbeat for so long.
-
-        Beats are counted, and time is that of this object's steady clock: a clock that is set
-        takes nobody's work away. So the first call only begins to watch.
-        """
-        with self.writing() as connection:
-            claimants = select(predictions.c.claimed_by).where(UNFINISHED, _claimed_by(None))
-            query = select(workers).where(workers.c.name.in_(claimants))
-            beats = {row.name: row.beat for row in connection.execute(query)}
-            self._beats.keep_only(beats)
-            lost = [n for n, beat in beats.items() if self._beats.is_due(n, beat, older_than_s)]
-            released: list[str] = []
-            for name in lost:
-                released += self._release(connection, _claimed_by(name), max_tries)
-                connection.execute(delete(workers).where(workers.c.name == name))
-            return released
 
     def hand_back(self, ids: Iterable[str], *, by: str) -> None:
         """Put predictions back that a worker won't finish, by no fault of theirs: no try counts."""
@@ -281,12 +253,6 @@ def _suspicion(tries: int, max_tries: int) -> int:
 def _claimed_by(worker: str | None) -> ColumnElement[bool]:
     column = predictions.c.claimed_by
     return column.is_not(None) if worker is None else column == worker
-
-
-def _beat(connection: Connection, worker: str) -> None:
-    first = insert(workers).values(name=worker, beat=1)
-    again = first.on_conflict_do_update(set_={"beat": workers.c.beat + 1})
-    connection.execute(again)
 
 
 def _unfinished(connection: Connection, id: str) -> RowMapping | None:

@@ -117,13 +117,6 @@ deliveries = Table(
 
 stars = Table("stars", metadata, Column("prediction", String(26), primary_key=True))
 
-workers = Table(
-    "workers",
-    metadata,
-    Column("name", String(64), primary_key=True),
-    Column("beat", Integer, nullable=False),
-)
-
 secrets = Table(
     "secrets",
     metadata,

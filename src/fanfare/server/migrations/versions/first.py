@@ -15,11 +15,6 @@ def upgrade() -> None:
     _files()
     _deliveries()
     op.create_table(
-        "workers",
-        sa.Column("name", sa.String(64), primary_key=True),
-        sa.Column("beat", sa.Integer, nullable=False),
-    )
-    op.create_table(
         "secrets",
         sa.Column("name", sa.String(32), primary_key=True),
         sa.Column("value", sa.LargeBinary, nullable=False),
