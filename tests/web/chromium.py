@@ -122,6 +122,17 @@ class Browser:
         """The value of `return …`, as soon as it is true."""
         return self.until(lambda: self.run(script), what, wait_s)
 
+    def drag(self, start: tuple[float, float], end: tuple[float, float], n_steps: int = 8) -> None:
+        """The mouse, pressed at one place of the window and let go at another."""
+        steps: list[dict[str, Any]] = []
+        for i in range(n_steps + 1):
+            x, y = (int(a + (b - a) * i / n_steps) for a, b in zip(start, end, strict=True))
+            steps.append({"type": "pointerMove", "x": x, "y": y, "duration": 20 if i else 0})
+        steps.insert(1, {"type": "pointerDown", "button": 0})
+        steps.append({"type": "pointerUp", "button": 0})
+        hand = {"type": "pointer", "id": "mouse", "actions": steps}
+        self.call("POST", "actions", {"actions": [hand]})
+
     def devtools(self, command: str, **params: Any) -> Any:
         return self.call("POST", "goog/cdp/execute", {"cmd": command, "params": params})
 
