@@ -95,7 +95,8 @@ class Browser:
             found = self.run(find, css)
             return found and Element(self, found[ELEMENT])
 
-        return self.until(look, f"{css} is shown")
+        found: Element = self.until(look, f"{css} is shown")
+        return found
 
     def until(self, look: Any, what: str, wait_s: float = WAIT_S) -> Any:
         """What `look` finds, as soon as it is true."""
