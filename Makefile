@@ -20,9 +20,9 @@ serve: $(VENV)/.ready-server ## the playground and the API at http://127.0.0.1:8
 	@$(BIN)/fanfare serve $(ARGS)
 
 # One thread a worker: two workers of two threads each would wait for one another.
-test: $(VENV)/.ready-dev ## run the tests (a few minutes, offline, CPU); those of the page, too, if there is a browser
+test: $(VENV)/.ready-dev ## run the tests (a few minutes, offline, CPU; the page with a browser, if any)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not gpu and not web" --cov --cov-report=term:skip-covered $(ARGS)
-	@if command -v chromedriver >/dev/null; then $(MAKE) --no-print-directory test-web; \
+	@if [ -n "$$ARGS" ]; then exit; elif command -v chromedriver >/dev/null; then $(MAKE) --no-print-directory test-web; \
 	else echo "The page wasn't tested: it takes a browser (Debian: apt-get install chromium-driver)."; fi
 
 check: $(VENV)/.ready-dev ## lint, format and types
