@@ -55,14 +55,16 @@ BADGE = "return document.querySelector('.piece .status-badge')?.dataset.status"
 
 
 @contextmanager
-def served(home: Path) -> Iterator[str]:
+def served(home: Path, token: str = "") -> Iterator[str]:
     """`fanfare serve` on a port of its own; its address, once its worker is ready."""
+    env = {**os.environ, **({"FANFARE_TOKENS": token} if token else {})}
+    headers = {"Authorization": f"Bearer {token or None}"}
     home.mkdir(exist_ok=True)
     log = home / "served.log"
     command = [sys.executable, "-m", "fanfare.cli", "serve", "--port", "0", "--home", str(home)]
     with log.open("ab") as out:
         begins = log.stat().st_size
-        process = subprocess.Popen(command, stdout=out, stderr=out, env=dict(os.environ))
+        process = subprocess.Popen(command, stdout=out, stderr=out, env=env)
         try:
             end = time.monotonic() + START_S
             while not (found := re.search(r"listens at (http://\S+);", said(log, begins))):
@@ -70,7 +72,8 @@ def served(home: Path) -> Iterator[str]:
                 assert time.monotonic() < end, said(log, begins)
                 time.sleep(0.1)
             url = found.group(1)
-            while httpx.get(f"{url}/v1/status").json()["worker"]["state"] != "ready":
+            status = f"{url}/v1/status"
+            while httpx.get(status, headers=headers).json()["worker"]["state"] != "ready":
                 assert time.monotonic() < end, said(log, begins)
                 time.sleep(0.1)
             yield url
