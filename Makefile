@@ -59,10 +59,10 @@ bench-gpu: $(VENV)/.ready-dev ## the same of MusicGen's sizes on a CUDA device, 
 	    "$$@" $(ARGS) && echo || exit 1; done; done
 	@$(BIN)/python bench/mbd.py --device cuda --whole $(ARGS)
 
-eval: $(VENV)/.ready-epic ## how well epic-mini follows its prompts
+eval: $(VENV)/.ready-plot ## how well epic-mini follows its prompts
 	@$(BIN)/python -m fanfare.epic.evaluate $(ARGS)
 
-epic: $(VENV)/.ready-epic ## train epic-mini again: render, codec, language model, export
+epic: $(VENV)/.ready ## train epic-mini again: render, codec, language model, export
 	@$(BIN)/python -m fanfare.epic.recipe $(ARGS)
 
 wheel: $(VENV)/.ready-dev ## build the wheel into dist/
@@ -87,8 +87,8 @@ $(VENV)/.ready-dev: $(VENV)/.ready
 	@$(PIP) install -c constraints.txt -e ".[dev,plot,server]"
 	@touch $@
 
-$(VENV)/.ready-epic: $(VENV)/.ready
-	@$(PIP) install -c constraints.txt -e ".[epic,plot]"
+$(VENV)/.ready-plot: $(VENV)/.ready
+	@$(PIP) install -c constraints.txt -e ".[plot]"
 	@touch $@
 
 clean: ## remove what was built

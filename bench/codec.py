@@ -27,7 +27,7 @@ def n_operations(codec: Codec, codes: torch.Tensor) -> float:
     with FlopCounterMode(display=False) as counter:
         codec.decode(codes)
     _, recurrent, _ = codec.decoder_parts()
-    matrices = [w for w in recurrent.parameters() if w.ndim == 2]
+    matrices = [w for w in recurrent.parameters() if w.ndim == 2] if recurrent else []
     once = 2 * sum(w.numel() for w in matrices) * codec.channels * codes.shape[2]
     return float(counter.get_total_flops()) + once
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from fanfare.version import fanfare_version
 
 BUILTIN = Path(__file__).parent / "builtin" / "epic-mini"
-EXTRAS = {"plot": "matplotlib", "melody": "demucs", "epic": "fluidsynth"}
+EXTRAS = {"plot": "matplotlib", "melody": "demucs"}
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import fanfare
 from fanfare.engine.stream import StreamDecoder
 from fanfare.nn.codec import PART_FRAMES, Codec
 from fanfare.nn.encodec import Encodec, EncodecConfig
+from fanfare.nn.lapped import LappedCodec, LappedConfig
 from fanfare.nn.overlap import reach_frames
 from fanfare.weights.codec import load_codec_folder
 
@@ -52,6 +53,17 @@ def random_codec(**changes: Any) -> Codec:
     return codec
 
 
+def lapped(**changes: Any) -> Codec:
+    """A codec of our own make, with random weights."""
+    torch.manual_seed(6)
+    config = LappedConfig(32000, 640, 4, card=64, width=24, decoder_blocks=3, decoder_hidden=32)
+    model = LappedCodec(replace(config, **changes)).eval()
+    for layer in model.quantizer.layers:
+        torch.nn.init.normal_(layer.codebook.embed)
+    model.decoder.layers[-1].level.fill_(0.2)
+    return Codec(model)
+
+
 CODECS = {
     "golden": golden,
     "stereo": stereo,
@@ -59,6 +71,8 @@ CODECS = {
     "constant": lambda: random_codec(pad_mode="constant"),
     "causal": lambda: random_codec(is_causal=True, trim_right_ratio=0.5),
     "dilated": lambda: random_codec(n_residual_layers=3, has_conv_shortcut=True),
+    "lapped": lambda: lapped(),
+    "lapped-far": lambda: lapped(kernel=9, lookahead=4, n_transforms=4),
     "odd-ratios": lambda: random_codec(ratios=(5, 3, 2), sample_rate_hz=30000),
 }
 
@@ -117,21 +131,24 @@ def test_sound_comes_as_soon_as_it_is_final() -> None:
     assert decoder.finish().shape == (1, held * codec.hop)
 
 
-def test_every_frame_of_the_reach_is_needed() -> None:
-    codec = random_codec()
+@pytest.mark.parametrize("name", ["constant", "lapped", "lapped-far"])
+def test_every_frame_of_the_reach_is_needed(name: str) -> None:
+    codec = CODECS[name]()
     _, _, local = codec.decoder_parts()
-    reach, middle = reach_frames(local), 20
-    x = torch.randn(1, 64, 41)
+    memory, lookahead = reach_frames(local)
+    middle, width = 60, 24 if name.startswith("lapped") else 64
+    x = torch.randn(1, width, 121)
     changed = x.clone()
     changed[:, :, middle] += 1
     before, after = x, changed
     with torch.inference_mode():
         for layer in local:
             before, after = layer(before), layer(after)
-    differs = (before != after).view(41, codec.hop).any(dim=1).nonzero().flatten()
-    assert differs.min() >= middle - reach
-    assert differs.max() <= middle + reach
-    assert reach in (middle - differs.min(), differs.max() - middle)
+    differs = (before != after).view(121, codec.hop).any(dim=1).nonzero().flatten()
+    earliest, latest = middle - int(differs.min()), int(differs.max()) - middle
+    assert earliest <= lookahead
+    assert latest <= memory
+    assert earliest == lookahead or latest == memory
 
 
 def test_nothing_at_all() -> None:

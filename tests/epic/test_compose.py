@@ -19,10 +19,11 @@ from fanfare.epic.attributes import (
 )
 from fanfare.epic.brief import frames_per_beat, settle
 from fanfare.epic.compose import compose
-from fanfare.epic.corpus import piece, wish
+from fanfare.epic.corpus import piece
 from fanfare.epic.harmony import fold, nearest, voice_lead
 from fanfare.epic.palette import VOICES
 from fanfare.epic.score import DRUMS, Chord
+from fanfare.epic.wishes import wish
 
 
 def test_the_same_seed_gives_the_same_score_and_another_seed_another() -> None:

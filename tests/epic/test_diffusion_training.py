@@ -10,7 +10,6 @@ from torch import Tensor
 
 from fanfare.epic.clock import Deadline
 from fanfare.epic.listen import HOP
-from fanfare.epic.train_codec import codec_config
 from fanfare.epic.train_diffusion import (
     N_BANDS,
     DiffusionRecipe,
@@ -19,9 +18,10 @@ from fanfare.epic.train_diffusion import (
     split,
 )
 from fanfare.nn.bands import lowpass_filters, split_bands
-from fanfare.nn.encodec import Encodec
+from fanfare.nn.lapped import LappedCodec, LappedConfig
 from fanfare.weights.diffusion import load_diffusion, save_diffusion
 
+SHAPE = LappedConfig(32000, HOP, 4, width=16, encoder_blocks=1, decoder_blocks=1)
 RECIPE = DiffusionRecipe(
     minutes=1.0, hidden=4, depth=3, max_channels=16, batch=2, crop_frames=8, figures_steps=1
 )
@@ -46,7 +46,7 @@ def noise() -> Noise:
 
 def test_the_networks_compute_in_training_what_they_do_later() -> None:
     torch.manual_seed(0)
-    trainer = DiffusionTrainer(RECIPE, Encodec(codec_config(2)))
+    trainer = DiffusionTrainer(RECIPE, LappedCodec(SHAPE))
     unet = trainer.bands[0].unet
     x, latent = torch.randn(2, 1, 5120), torch.randn(2, 128, 8)
     for step in (3, 700):
@@ -65,7 +65,7 @@ def test_bands_of_many_rows_are_those_of_one() -> None:
 
 
 def test_band_models_train_resume_and_play(tmp_path: Path) -> None:
-    codec = Encodec(codec_config(2))
+    codec = LappedCodec(SHAPE)
     for codebook in codec.quantizer.codebooks():
         torch.nn.init.normal_(codebook.embed)
     trainer = DiffusionTrainer(RECIPE, codec)

@@ -25,8 +25,13 @@ from fanfare.epic.player import Player
 from fanfare.epic.pool import Pool, Size
 from fanfare.epic.presets import PRESETS, REHEARSAL
 from fanfare.epic.voices import voices
+from fanfare.nn.lapped import LappedConfig
 
 SLOTS, FRAMES = 3, 60
+SHAPE = LappedConfig(
+    32000, 640, 1, width=16, encoder_blocks=1, decoder_blocks=1, encoder_hidden=24,
+    decoder_hidden=24,
+)  # fmt: skip
 
 
 class Clock:
@@ -67,9 +72,9 @@ def _fast(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         threads = torch.get_num_threads()
         pool._render_into(self._folder, self._bank, self._seed, 0, n, self.layout)
         torch.set_num_threads(threads)
-        self.n_filled = self.n_made = n
+        (self._folder / pool.NOTE).write_text(self._note(n))
 
-    monkeypatch.setattr(Pool, "_render_apart", render)
+    monkeypatch.setattr(Pool, "_render", render)
     return
 
 
@@ -78,7 +83,7 @@ def small() -> recipe.Preset:
         REHEARSAL, slots=SLOTS, lm_slots=SLOTS, start_with=SLOTS, heldout=1, workers=1, team=1,
         n_frames=FRAMES,
         codec=replace(
-            REHEARSAL.codec, minutes=0.02, polish_minutes=0.01, n_filters=4, adversary_width=2,
+            REHEARSAL.codec, minutes=0.02, polish_minutes=0.01, shape=SHAPE, adversary_width=2,
             polish_excerpts=200, crop_frames=12, checkpoint_minutes=0.0,
         ),
         lm=replace(
@@ -198,7 +203,7 @@ def test_presets_leave_room_in_their_time() -> None:
 def test_training_needs_nothing_but_torch_numpy_and_safetensors() -> None:
     lacking = (
         "pydantic", "soundfile", "av", "soxr", "mutagen", "typer", "rich", "onnx", "onnxruntime",
-        "fluidsynth", "httpx2",
+        "httpx2",
     )  # fmt: skip
     code = (
         "import sys\n"
@@ -206,3 +211,21 @@ def test_training_needs_nothing_but_torch_numpy_and_safetensors() -> None:
         "import fanfare.epic.recipe, fanfare.epic.pool, fanfare.epic.train_diffusion\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.usefixtures("_fast")
+def test_rendered_pieces_outlive_a_command(
+    bank: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def filled(slots: int, kept_in: Path | None) -> torch.Tensor:
+        size = Size(slots, FRAMES, 4)
+        with Pool(size, bank, device=torch.device("cpu"), workers=1, kept_in=kept_in) as pieces:
+            pieces.fill()
+            return pieces.wavs.clone()
+
+    first = filled(2, tmp_path / "pieces")
+    assert torch.equal(filled(3, None)[:2], first)
+    more = filled(3, tmp_path / "pieces")  # not those that are there
+    assert torch.equal(more[:2], first)
+    monkeypatch.setattr(Pool, "_render", lambda self, n: pytest.fail("rendered again"))
+    assert torch.equal(filled(3, tmp_path / "pieces"), more)

@@ -26,16 +26,21 @@ from fanfare.epic.team import Team, work_together
 from fanfare.epic.train_codec import CodecRecipe, CodecTrainer
 from fanfare.epic.train_lm import Fixed, LmRecipe, LmTrainer, batch, encoder_of, leaned
 from fanfare.epic.train_quantizer import TrainingQuantizer, nearest_code
+from fanfare.nn.lapped import LappedConfig
 from fanfare.weights.own_layout import save_own
 
+SHAPE = LappedConfig(
+    32000, HOP, 1, width=16, encoder_blocks=1, decoder_blocks=1, encoder_hidden=24,
+    decoder_hidden=24,
+)  # fmt: skip
 CODEC = CodecRecipe(
-    minutes=0.02, n_filters=4, batch=2, crop_frames=12, warmup_steps=4, checkpoint_minutes=0.0,
-    adversary_width=2, adversary_from=0.6, polish_minutes=0.01, polish_excerpts=200,
-    figures_steps=2,
+    minutes=0.02, n_codebooks=4, shape=SHAPE, batch=2, crop_frames=12, warmup_steps=4,
+    checkpoint_minutes=0.0, adversary_width=2, adversary_from=0.6, polish_minutes=0.01,
+    polish_excerpts=200, figures_steps=2,
 )  # fmt: skip
 LM = LmRecipe(
-    minutes=0.02, dim=32, n_layers=1, n_heads=2, past_context=24, batch=2, crop_frames=20,
-    gate_minutes=0.0, checkpoint_minutes=0.0, figures_steps=2,
+    minutes=0.02, n_codebooks=4, dim=32, n_layers=1, n_heads=2, past_context=24, batch=2,
+    crop_frames=20, gate_minutes=0.0, checkpoint_minutes=0.0, figures_steps=2,
 )  # fmt: skip
 
 
@@ -118,7 +123,8 @@ def test_the_codec_resumes_where_it_was(small: Pieces, tmp_path: Path) -> None:
     third = CodecTrainer(CODEC)
     third.restore(path)
     assert third.is_done
-    polished = third.optimizer.param_groups[0]["params"]
+    polished = [p for o in third.optimizers for group in o.param_groups for p in group["params"]]
+    assert len(polished) == len(third.decoding)
     assert not any(encoder is p for p in polished for encoder in third.encoding)
     assert not list(tmp_path.glob("*.partial"))
 
@@ -129,12 +135,19 @@ def test_a_carried_codec_goes_on_without_its_optimiser(tmp_path: Path) -> None:
     first.step, first.spent_s = 7, 0.6
     first.save(path)
     kept = torch.load(path, weights_only=True)
-    names = ("optimizer", "judging", "adversary", "average")
+    names = ("optimizers", "judging", "adversary", "average")
     torch.save({k: v for k, v in kept.items() if k not in names}, path)
     second = CodecTrainer(CODEC)
     second.restore(path)
     assert second.step == 7
     torch.testing.assert_close(second.average, [p.detach() for p in second.parameters])
+
+
+def test_a_codec_may_do_without_judges(small: Pieces, tmp_path: Path) -> None:
+    trainer = CodecTrainer(replace(CODEC, adversary_width=0))
+    figures = list(trainer.train(small, tmp_path / "codec.pt"))
+    assert trainer.is_done
+    assert not any("judges" in one for one in figures)
 
 
 def test_judges_learn_and_are_listened_to() -> None:

@@ -151,3 +151,21 @@ def test_damaged_and_missing_files_are_named(
     file.unlink()
     with pytest.raises(CheckpointError, match=r"lm\.safetensors is missing"):
         load_bundle(tmp_path)
+
+
+def test_a_model_in_parts_is_the_same(parts: tuple[LanguageModel, Encodec], tmp_path: Path) -> None:
+    lm, codec = parts
+    save_own(tmp_path / "whole", name="tiny", lm=lm, codec=codec)
+    save_own(tmp_path / "parts", name="tiny", lm=lm, codec=codec, file_bytes=20_000)
+    files = sorted((tmp_path / "parts").glob("lm-*.safetensors"))
+    assert len(files) > 1
+    assert all(file.stat().st_size < 25_000 for file in files)
+    assert not (tmp_path / "parts" / "lm.safetensors").exists()
+    whole, divided = load_bundle(tmp_path / "whole"), load_bundle(tmp_path / "parts")
+    for (name, a), b in zip(
+        whole.lm.state_dict().items(), divided.lm.state_dict().values(), strict=True
+    ):
+        assert torch.equal(a, b), name
+    (tmp_path / "parts" / files[0].name).unlink()
+    with pytest.raises(CheckpointError, match="lm-"):
+        load_bundle(tmp_path / "parts")

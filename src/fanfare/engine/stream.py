@@ -3,11 +3,11 @@
 C channels, K codebooks (of all channels), T frames, D width, N samples.
 
 The decoder of an EnCodec is a convolution, a recurrent layer and convolutions that spread each
-frame over its samples. The recurrent layer remembers all that was before, so its state is carried
-on from chunk to chunk. The convolutions hear a few frames to either side: those at a chunk's left
-are kept for the next one, and the last few frames are held back until what follows is known. Only
-edges that are the piece's own are padded, so that what comes out is what decoding all at once
-gives, but for rounding.
+frame over its samples; our own codec's has no recurrent layer. A recurrent layer remembers all
+that was before, so its state is carried on from chunk to chunk. Convolutions hear a few frames to
+either side: those at a chunk's left are kept for the next one, and the last few frames are held
+back until what follows is known. Only edges that are the piece's own are padded, so that what comes
+out is what decoding all at once gives, but for rounding.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class StreamDecoder:
     @property
     def n_held_frames(self) -> int:
         """How many frames the sound lags behind the codes."""
-        return self._first.reach + self._local.reach
+        return self._first.lookahead + self._local.lookahead
 
     def push(self, codes: Tensor) -> Tensor:
         """Take in codes [K, n]; gives sound [C, m] that is final, m being 0 at first."""
@@ -52,6 +52,6 @@ class StreamDecoder:
     def _run(self, latent: Tensor, *, is_last: bool) -> Tensor:
         assert not self._is_finished, "finished"
         x = self._first.run(latent, is_last=is_last)  # [C, D, n]
-        if x.shape[2]:
+        if x.shape[2] and self._recurrent is not None:
             x, self._state = self._recurrent.carry_on(x, self._state)
         return self._local.run(x, is_last=is_last)[:, 0]  # [C, N]

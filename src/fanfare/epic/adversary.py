@@ -52,11 +52,12 @@ class SpectrumJudge(nn.Module):
 
 
 class Adversary(nn.Module):
-    """Judges at all scales."""
+    """Judges at all scales; none of width 0."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.judges = nn.ModuleList(SpectrumJudge(n_fft, width) for n_fft in WINDOWS)
+        scales = WINDOWS if width else ()
+        self.judges = nn.ModuleList(SpectrumJudge(n_fft, width) for n_fft in scales)
 
     def forward(self, wav: Tensor) -> list[tuple[Tensor, Maps]]:
         """Every scale's scores and features of audio [B, N]."""

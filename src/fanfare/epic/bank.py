@@ -236,6 +236,19 @@ def load(path: Path) -> Bank:
     return Bank(samples, sounds)
 
 
+def ensure(path: Path) -> Path:
+    """Cuts the bank from the system's SoundFont, where it isn't there yet.
+
+    Raises:
+        SystemExit: there is no SoundFont either; it says what to install.
+    """
+    if not path.is_file():
+        if not SOUNDFONT.is_file():
+            raise SystemExit(f"neither {path} nor {SOUNDFONT}: apt-get install {PACKAGE}")
+        save(cut(SoundFont(SOUNDFONT)), path)
+    return path
+
+
 def pack(values: NDArray[np.int16]) -> bytes:
     """Numbers of 12 bits, small: second differences, low and high bytes apart, LZMA."""
     wide = values.astype(np.int32)

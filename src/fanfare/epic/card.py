@@ -7,8 +7,9 @@ from torch import nn
 FILE = "MODEL_CARD.md"
 TEXT = """# epic-mini
 
-A plan-conditioned language model ({lm} parameters) over the codes of a small EnCodec ({codec}
-parameters, 32 kHz mono, 50 frames a second, {books} × 1,024 codes, {kbits:g} kbit/s){bands}.
+A plan-conditioned language model ({lm} parameters) over the codes of a small codec on a
+lapped transform ({codec} parameters, 32 kHz mono, 50 frames a second,
+{books} × 1,024 codes, {kbits:g} kbit/s){bands}.
 It plays epic, cinematic music of a synthetic orchestra that follows a prompt's tempo, key, mode,
 mood, intensity, form, metre and instruments.
 
@@ -17,7 +18,7 @@ mood, intensity, form, metre and instruments.
   SoundFont (MIT licence, Frank Wen), and percussion and effects made by synthesis. No recording of
   anybody's music.
 - **Recipe**: `make epic`, preset `{preset}`: {codec_steps} steps of the codec, {lm_steps} of the
-  language model, {bands_steps} of the band models; see `docs/training.md` in the source.
+  language model{bands_steps}; see `docs/training.md` in the source.
 - **Figures**: {figures}; all others by `make eval`, see `docs/epic-mini.md`.
 - **Meant for**: music on a machine with no GPU and no network; demonstrations, tests, benchmarks.
 - **Not for**: voices with words, other genres than its composer's, finished productions.
@@ -63,5 +64,5 @@ def model_card(
         lm=millions(lm), codec=millions(codec), books=n_codebooks, kbits=n_codebooks / 2,
         bands=f", with band models for diffusion ({millions(bands)})" if bands else "",
         seconds=n_frames / 50, preset=preset, codec_steps=steps[0], lm_steps=steps[1],
-        bands_steps=steps[2], figures=figures,
+        bands_steps=f", {steps[2]} of the band models" if bands else "", figures=figures,
     )  # fmt: skip

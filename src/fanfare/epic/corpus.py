@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fanfare.epic.brief import settle
 from fanfare.epic.compose import compose
+from fanfare.epic.player import Player
 from fanfare.epic.score import Score
 from fanfare.epic.wishes import wish
 
 PIECE_FRAMES = 768
 """15.4 s."""
-
-
-class Renders(Protocol):
-    """What turns scores into audio: a `Player`, or FluidSynth's `Renderer`."""
-
-    def render(self, score: Score) -> NDArray[np.float32]:
-        """Mono [N] at 32 kHz."""
 
 
 def piece(seed: int, n_frames: int = PIECE_FRAMES) -> Score:
@@ -32,12 +25,9 @@ def piece(seed: int, n_frames: int = PIECE_FRAMES) -> Score:
 
 
 def render_pieces(
-    first: int, last: int, n_frames: int, renderer: Renders
+    first: int, last: int, n_frames: int, player: Player
 ) -> Iterator[tuple[int, Score, NDArray[np.float32]]]:
     """Renders the pieces with seeds first … last-1, one after another: (seed, score, [N])."""
     for seed in range(first, last):
         score = piece(seed, n_frames)
-        yield seed, score, renderer.render(score)
-
-
-__all__ = ["PIECE_FRAMES", "Renders", "piece", "render_pieces", "wish"]
+        yield seed, score, player.render(score)

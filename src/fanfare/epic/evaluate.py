@@ -11,6 +11,8 @@ import argparse
 import json
 import random
 import time
+import warnings
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -22,19 +24,23 @@ from numpy.typing import NDArray
 
 from fanfare.epic import measure, probes, trials
 from fanfare.epic.attributes import INSTRUMENTS, MODES, MOODS, PITCHED, Attributes
+from fanfare.epic.bank import ensure
 from fanfare.epic.brief import MIN_FRAMES_PER_BEAT, frames_per_beat
 from fanfare.epic.captions import caption
-from fanfare.epic.corpus import Renders, render_pieces
+from fanfare.epic.corpus import render_pieces
 from fanfare.epic.director import write_score
 from fanfare.epic.player import Player, open_bank
-from fanfare.epic.render import Renderer
 from fanfare.epic.score import Score
 from fanfare.epic.understand import understand
 from fanfare.model import Model, load
 
 FloatArray = NDArray[np.float32]
-PROBE_SEED, N_PROBE_PIECES, PROBE_FRAMES = 20_000_000, 1200, 500
+Figures = dict[str, float]
+PROBE_SEED, N_PROBE_PIECES, PROBE_FRAMES = 20_000_000, 900, 500
 DURATION_S = 10
+SEED_STEP = 1000
+PLUCKED = ("harp", "piano")
+"""What codecs lose first."""
 
 
 @dataclass
@@ -72,8 +78,10 @@ def cases(n: int, seed: int) -> list[Case]:
         rng = random.Random(f"evaluation {seed} {i}")
         wanted = ask(rng)
         prompt = caption(wanted, rng)
-        score = write_score(understand(prompt), DURATION_S * 50, random.Random(seed * 1000 + i))
-        made.append(Case(prompt, wanted, seed * 1000 + i, score))
+        score = write_score(
+            understand(prompt), DURATION_S * 50, random.Random(seed * SEED_STEP + i)
+        )
+        made.append(Case(prompt, wanted, seed * SEED_STEP + i, score))
     return made
 
 
@@ -91,15 +99,10 @@ def attributes_right(case: Case) -> tuple[int, int]:
     return sum(checks), len(checks)
 
 
-def renderer_of(bank: Path | None) -> Renders:
-    """What a model's corpus was rendered with: a bank, or (the first weights) FluidSynth."""
-    return Renderer() if bank is None else Player(open_bank(bank))
-
-
-def render_all(made: list[Case], renderer: Renders) -> None:
+def render_all(made: list[Case], player: Player) -> None:
     """The originals."""
     for case in made:
-        case.wavs["original"] = renderer.render(case.score)
+        case.wavs["original"] = player.render(case.score)
 
 
 def play_all(made: list[Case], model: Model, guidance: int = 3, batch: int = 10) -> float:
@@ -121,14 +124,14 @@ def play_all(made: list[Case], model: Model, guidance: int = 3, batch: int = 10)
 
 
 def _probe_examples(
-    first: int, last: int, weights: str, bank: Path | None
+    first: int, last: int, weights: str, bank: Path
 ) -> list[tuple[probes.Features, probes.Truth]]:
     """Each render, and what the codec makes of it: probes are to judge music, not codecs."""
     torch.set_num_threads(1)
     codec = load(weights).bundle.codec
     examples = []
     seeds = PROBE_SEED + first, PROBE_SEED + last
-    for _, score, wav in render_pieces(*seeds, PROBE_FRAMES, renderer_of(bank)):
+    for _, score, wav in render_pieces(*seeds, PROBE_FRAMES, Player(open_bank(bank))):
         again = codec.decode(codec.encode(torch.from_numpy(wav)[None, None]))[0, 0].numpy()
         examples += [(probes.features(heard), _truth(score)) for heard in (wav, again)]
     return examples
@@ -139,7 +142,7 @@ def _truth(score: Score) -> probes.Truth:
 
 
 def train_probes(
-    weights: str, bank: Path | None = None, n: int = N_PROBE_PIECES, workers: int = 2
+    weights: str, bank: Path, n: int = N_PROBE_PIECES, workers: int = 2
 ) -> probes.Probes:
     """Probes trained on `n` renders that nothing else has seen, raw and through the codec."""
     edges = [n * i // workers for i in range(workers + 1)]
@@ -152,7 +155,7 @@ def train_probes(
     return judge
 
 
-def figures(made: list[Case], kind: str, judge: probes.Probes) -> dict[str, float]:
+def figures(made: list[Case], kind: str, judge: probes.Probes) -> Figures:
     """All measures of one kind of audio ("original", "codec" or "generated")."""
     wavs = [case.wavs[kind] for case in made]
     truths = [_truth(case.score) for case in made]
@@ -189,6 +192,7 @@ def figures(made: list[Case], kind: str, judge: probes.Probes) -> dict[str, floa
         "mood": mean(g.mood == t.mood for g, t in pairs),
         "instruments named": mean(named),
         "nobody else, where asked for": mean(alone),
+        **{f"{name}, where it plays": mean(recognised(pairs, name)) for name in PLUCKED},
         "chord": mean(chord),
         "chord, other plan": mean(wrong),
         "onsets": mean(
@@ -200,15 +204,35 @@ def figures(made: list[Case], kind: str, judge: probes.Probes) -> dict[str, floa
     }
 
 
+def recognised(pairs: Sequence[tuple[probes.Truth, probes.Truth]], name: str) -> list[int]:
+    """Of pieces in which an instrument plays: whether it is heard."""
+    at = INSTRUMENTS.index(name)
+    return [guess.instruments[at] for guess, truth in pairs if truth.instruments[at]]
+
+
 def mean(values: object) -> float:
     """The mean of numbers or truths; NaN of none."""
     numbers = [float(v) for v in values]  # type: ignore[attr-defined]
     return float(np.mean(numbers)) if numbers else float("nan")
 
 
+def over_seeds(made: list[Case], kind: str, judge: probes.Probes) -> tuple[Figures, Figures]:
+    """Means over the seeds of what `figures` finds for each, and their standard deviations."""
+    groups: dict[int, list[Case]] = {}
+    for case in made:
+        groups.setdefault(case.seed // SEED_STEP, []).append(case)
+    each = [figures(group, kind, judge) for group in groups.values()]
+    with warnings.catch_warnings():  # some seed may ask for nothing of a kind
+        warnings.simplefilter("ignore", RuntimeWarning)
+        means = {name: float(np.nanmean([one[name] for one in each])) for name in each[0]}
+        spreads = {name: float(np.nanstd([one[name] for one in each])) for name in each[0]}
+    return means, spreads
+
+
 def summary(made: list[Case], judge: probes.Probes, heldout: list[FloatArray]) -> dict[str, object]:
     """All figures of an evaluation."""
     kinds = ("original", "codec", "generated")
+    judged = {kind: over_seeds(made, kind, judge) for kind in kinds}
     right = [attributes_right(case) for case in made]
     rows = [measure.colour_rows(wav) for wav in heldout]
     found = [
@@ -234,18 +258,19 @@ def summary(made: list[Case], judge: probes.Probes, heldout: list[FloatArray]) -
             )
             for kind in kinds
         },
-        **{kind: figures(made, kind, judge) for kind in kinds},
+        **{kind: means for kind, (means, _) in judged.items()},
+        **{f"{kind} spread": spreads for kind, (_, spreads) in judged.items()},
     }
 
 
 def beyond(
-    made: list[Case], model: Model, renderer: Renders, n_trials: int, n_training: int
+    made: list[Case], model: Model, player: Player, n_trials: int, n_training: int
 ) -> dict[str, object]:
     """Figures of what isn't a prompt's piece: see `trials`."""
     group = made[:n_trials]
     prompts, sounds = [c.prompt for c in group], [c.wavs["original"] for c in group]
     found: dict[str, object] = dict(trials.trials(model, prompts, sounds, prompts[:3]))
-    taught = [wav for _, _, wav in render_pieces(0, n_training, PROBE_FRAMES, renderer)]
+    taught = [wav for _, _, wav in render_pieces(0, n_training, PROBE_FRAMES, player)]
     found |= trials.memory(
         [c.codes for c in made if c.codes is not None],
         trials.encoded(model, sounds),
@@ -257,12 +282,16 @@ def beyond(
 def table(result: dict[str, object]) -> str:
     """The figures as a Markdown table."""
     kinds = ("original", "codec", "generated")
-    columns = [result[kind] for kind in kinds]
+    columns = [(result[kind], result[f"{kind} spread"]) for kind in kinds]
     lines = ["| measure | original | codec | generated |", "|---|---|---|---|"]
-    first = columns[0]
+    first = result[kinds[0]]
     assert isinstance(first, dict)
     for name in first:
-        cells = [f"{c[name]:.2f}" for c in columns if isinstance(c, dict)]
+        cells = [
+            f"{means[name]:.2f} ± {spreads[name]:.2f}"
+            for means, spreads in columns
+            if isinstance(means, dict) and isinstance(spreads, dict)
+        ]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     distances = " | ".join(f"{result[f'frechet {kind}']:.2f}" for kind in kinds)
     lines.append(f"| Fréchet distance to held-out renders | {distances} |")
@@ -281,8 +310,8 @@ def pictures(made: list[Case], folder: Path) -> None:
 def main() -> None:
     """Evaluates the built-in model (or `--weights`)."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--prompts", type=int, default=60)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--prompts", type=int, default=50, help="of each seed")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4])
     parser.add_argument("--weights", default="epic-mini")
     parser.add_argument("--pictures", type=Path, default=Path("out/eval"))
     parser.add_argument("--guidance", type=int, default=3)
@@ -292,16 +321,16 @@ def main() -> None:
     parser.add_argument("--bank", type=Path, default=Path("runs/epic.bank"))
     options = parser.parse_args()
     model = load(options.weights)
-    bank = options.bank if model.bundle.extra.get("sound") == "bank-1" else None
-    renderer = renderer_of(bank)
-    made = cases(options.prompts, options.seed)
-    render_all(made, renderer)
+    bank = ensure(options.bank)
+    player = Player(open_bank(bank))
+    made = [case for seed in options.seeds for case in cases(options.prompts, seed)]
+    render_all(made, player)
     speed = play_all(made, model, options.guidance)
     judge = train_probes(options.weights, bank, options.probe_pieces)
-    heldout = [w for _, _, w in render_pieces(30_000_000, 30_000_060, PROBE_FRAMES, renderer)]
+    heldout = [w for _, _, w in render_pieces(30_000_000, 30_000_060, PROBE_FRAMES, player)]
     result = summary(made, judge, heldout)
     if options.trials:
-        result |= beyond(made, model, renderer, options.trials, options.training_pieces)
+        result |= beyond(made, model, player, options.trials, options.training_pieces)
     result["music seconds per second, batch of 10"] = round(speed, 2)
     pictures(made, options.pictures)
     print(table(result))

@@ -1,6 +1,7 @@
-"""Pool: rendered pieces in memory, and where they come from; nothing is kept when training ends.
+"""Pool: rendered pieces in memory, and where they come from.
 
-On a CPU all pieces are rendered before training starts, by as many processes as there are cores.
+On a CPU all pieces are rendered before training starts, by as many processes as there are cores;
+a command that goes on with a training finds them where the first one left them.
 With a GPU, processes compose all the time; what they have composed is played on the GPU between two
 training steps, and takes the place of the oldest pieces.
 S slots, N samples, T frames, K codebooks, F plan features.
@@ -35,6 +36,8 @@ from fanfare.epic.voices import Voices, voices
 
 TOGETHER = 16
 """Pieces that a GPU plays at once."""
+NOTE = "rendered.txt"
+"""Says which pieces a folder holds."""
 Encode = Callable[[Tensor], Tensor]
 """Audio [B, N] to codes [B, K, T]."""
 
@@ -57,11 +60,15 @@ class Pool:
     def __init__(
         self, size: Size, bank: Path, *, device: torch.device, workers: int, seed: int = 0,
         keep_wavs: bool = True, streams: bool | None = None, layout: Layout = LAYOUT_2,
+        kept_in: Path | None = None,
     ) -> None:  # fmt: skip
+        """`kept_in`: where pieces that were rendered apart outlive the pool."""
         self.size, self.device, self.layout = size, device, layout
         self.streams = device.type != "cpu" if streams is None else streams
         self.n_filled = self.n_made = 0
-        self._folder = Path(tempfile.mkdtemp(prefix="epic-pool-"))
+        self._is_kept = kept_in is not None and not self.streams
+        self._folder = kept_in if kept_in and self._is_kept else Path(tempfile.mkdtemp())
+        self._folder.mkdir(parents=True, exist_ok=True)
         self._seed, self._workers, self._bank = seed, workers, bank
         self._encode: Encode | None = None
         S, T = size.slots, size.n_frames
@@ -82,7 +89,8 @@ class Pool:
     ) -> None:
         if self._band is not None:
             self._band.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if not self._is_kept:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _new(self, name: str, shape: tuple[int, ...], dtype: Any) -> Tensor:
         """Room for all slots: on the device, or in a file that other processes open too."""
@@ -92,8 +100,9 @@ class Pool:
             )
         if 0 in shape:
             return torch.zeros(shape, dtype=getattr(torch, np.dtype(dtype).name))
-        path = self._folder / f"{name}.npy"
-        np.lib.format.open_memmap(path, "w+", dtype, shape).flush()
+        path = self.path(name)
+        if not (self._is_kept and path.exists() and tuple(opened(path).shape) == shape):
+            np.lib.format.open_memmap(path, "w+", dtype, shape).flush()
         return opened(path)
 
     def path(self, name: str) -> Path:
@@ -124,6 +133,21 @@ class Pool:
                 return
 
     def _render_apart(self, n: int) -> None:
+        if not self._has_rendered(n):
+            self._render(n)
+        self.n_filled = self.n_made = n
+        if self._encode is not None:
+            self.encode_with(self._encode)
+
+    def _has_rendered(self, n: int) -> bool:
+        """Whether a pool before this one has left the same pieces here."""
+        note = self._folder / NOTE
+        return self._is_kept and note.exists() and note.read_text() == self._note(n)
+
+    def _note(self, n: int) -> str:
+        return f"{n} pieces of {self.size.n_frames} frames from seed {self._seed}"
+
+    def _render(self, n: int) -> None:
         edges = [n * i // self._workers for i in range(self._workers + 1)]
         context = get_context("spawn")
         jobs = [
@@ -139,9 +163,7 @@ class Pool:
             job.join()
             if job.exitcode:
                 raise RuntimeError(f"a process that renders pieces ended with {job.exitcode}")
-        self.n_filled = self.n_made = n
-        if self._encode is not None:
-            self.encode_with(self._encode)
+        (self._folder / NOTE).write_text(self._note(n))
 
     def _take(self, *, wait: bool) -> bool:
         """A batch of composed pieces, played and put in place; whether there was one."""

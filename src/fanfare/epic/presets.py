@@ -42,13 +42,11 @@ class Preset:
 H200 = Preset(
     device="cuda", slots=6000, lm_slots=24000, start_with=768, heldout=64, workers=14, team=1,
     codec=CodecRecipe(
-        minutes=5.6, n_filters=20, n_codebooks=6, batch=40, crop_frames=40, peak_lr=8e-4,
-        warmup_steps=500, adversary_width=16, adversary_from=0.45, polish_minutes=1.8,
-        polish_excerpts=6000, polish_lr=5e-4, refresh_steps=3, checkpoint_minutes=1.5,
-        figures_steps=100,
+        minutes=5.6, batch=96, warmup_steps=300, adversary_width=16, polish_minutes=1.8,
+        polish_excerpts=3000, refresh_steps=3, checkpoint_minutes=1.5, figures_steps=100,
     ),
     lm=LmRecipe(
-        minutes=9.8, n_codebooks=6, dim=320, n_layers=6, n_heads=5, batch=128, adam_lr=1.5e-3,
+        minutes=9.8, dim=288, n_layers=6, n_heads=4, batch=128, adam_lr=1.5e-3,
         muon_lr=0.01, gate_minutes=1.0, checkpoint_minutes=1.5, refresh_steps=3, figures_steps=100,
     ),
     diffusion=DiffusionRecipe(
@@ -59,21 +57,20 @@ H200 = Preset(
 """One H200 with 16 cores: three commands of less than ten minutes."""
 
 CPU = Preset(
-    device="cpu", slots=2400, lm_slots=2400, start_with=2400, heldout=64, workers=2, team=2,
+    device="cpu", slots=3200, lm_slots=3200, start_with=3200, heldout=64, workers=2, team=2,
     codec=CodecRecipe(
-        minutes=42.0, n_filters=16, n_codebooks=4, adversary_width=8, adversary_from=0.7,
-        polish_minutes=10.0,
+        minutes=26.0, adversary_rows=2, polish_minutes=12.0, polish_adversary_from=0.4
     ),
-    lm=LmRecipe(minutes=65.0),
-    diffusion=DiffusionRecipe(minutes=14.0, batch=2, crop_frames=32, hidden=12, max_channels=96),
+    lm=LmRecipe(minutes=58.0),
+    diffusion=DiffusionRecipe(minutes=0.0),  # what a CPU can do in a quarter of an hour isn't music
 )  # fmt: skip
-"""Two cores: 150 minutes, rendering and turning into codes included."""
+"""Two cores: 110 minutes, rendering and turning into codes included; no band models."""
 
 REHEARSAL = replace(
     H200,
     device="cpu", slots=24, lm_slots=24, start_with=24, heldout=4, workers=2, n_frames=320,
     codec=replace(
-        H200.codec, minutes=0.35, batch=2, crop_frames=16, warmup_steps=6, adversary_width=4,
+        H200.codec, minutes=0.35, batch=4, crop_frames=32, warmup_steps=6, adversary_width=4,
         polish_minutes=0.15, polish_excerpts=140, checkpoint_minutes=0.2, figures_steps=5,
     ),
     lm=replace(

@@ -8,6 +8,7 @@ N samples of mono audio at 32 kHz, D features, P tempi.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -18,27 +19,28 @@ from torch.nn import functional as F
 from fanfare.epic import listen, rhythm
 from fanfare.epic.attributes import INSTRUMENTS, MODES, MOODS
 from fanfare.epic.brief import MIN_FRAMES_PER_BEAT
+from fanfare.epic.losses import mel_bands
 from fanfare.epic.score import Brief
 
 FloatArray = NDArray[np.float32]
-N_BANDS = 48
-PULSE_LAGS = slice(2, 42, 2)
+N_MELS = 64
 LAST_FRAMES = 75
 """The end of a piece, which tells its tonic."""
-OUTPUTS = {
-    "tempo": len(rhythm.PERIODS), "mode": 24, "intensity": 4, "mood": len(MOODS),
-    "instruments": len(INSTRUMENTS),
-}  # fmt: skip
-"""Probe → outputs; "mode" tells 24 keys, of which mode and tonic are read."""
+EXCERPT_FRAMES = 300
+"""What the ear is trained on, of longer pieces."""
+EAR = {"intensity": 4, "mood": len(MOODS), "instruments": len(INSTRUMENTS)}
+"""Questions that one network answers together → outputs."""
+N_KEYS = 24
+"""Of which mode and tonic are read."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """What the probes hear: rhythm [P, D], pitch classes [36], colour [3 × 48 + 20]."""
+    """What the probes hear: rhythm [P, D], pitch classes [36], log mel bands [T, N_MELS]."""
 
     rhythm: FloatArray
     tonality: FloatArray
-    colour: FloatArray
+    mel: NDArray[np.float16]
 
 
 @dataclass(frozen=True)
@@ -55,17 +57,18 @@ class Truth:
 def features(wav: FloatArray) -> Features:
     """Features of audio [N], independent of its overall level."""
     wav = wav / max(float(np.sqrt((wav**2).mean())), 1e-5) * 0.1
-    onsets = listen.onset_strength(wav)
-    energy = np.sqrt(listen.pitches(wav)).reshape(len(onsets), -1, 12)
+    energy = np.sqrt(listen.pitches(wav)).reshape(-1, listen.N_PITCHES // 12, 12)
     classes = [energy.sum(axis=1), energy[:, 0], energy[-LAST_FRAMES:].sum(axis=1)]
     tonality = np.concatenate([c.mean(axis=0) / max(float(c.mean()), 1e-9) for c in classes])
     magnitude = listen.spectrum(wav, listen.SHORT_WINDOW)
-    edges = np.unique(np.geomspace(1, magnitude.shape[1], N_BANDS + 12).astype(int))[-N_BANDS - 1 :]
-    bands = np.log(np.add.reduceat(magnitude, edges[:-1], axis=1) + 1e-2)
-    rise = np.maximum(np.diff(bands, axis=0), 0)
-    pulse = rhythm.autocorrelation(onsets)[PULSE_LAGS]
-    colour = np.concatenate([bands.mean(axis=0), bands.std(axis=0), rise.mean(axis=0) * 10, pulse])
-    return Features(rhythm.comb(wav), tonality.astype(np.float32), colour.astype(np.float32))
+    mel = np.log(magnitude @ _bands() + 1e-2)
+    return Features(rhythm.comb(wav), tonality.astype(np.float32), mel.astype(np.float16))
+
+
+@lru_cache(maxsize=1)
+def _bands() -> FloatArray:
+    weights = mel_bands(listen.SHORT_WINDOW // 2 + 1, N_MELS, listen.SAMPLE_RATE_HZ)
+    return np.asarray(weights.numpy())
 
 
 def truth(brief: Brief, played: set[str]) -> Truth:
@@ -99,62 +102,76 @@ class TempoNet(nn.Module):
         return scores
 
 
+class Ear(nn.Module):
+    """Convolutions over time on mel bands; what they find anywhere, and on average."""
+
+    def __init__(self, width: int = 128) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv1d(N_MELS, width, 5), nn.GELU(), nn.Conv1d(width, width, 5, 2), nn.GELU(),
+            nn.Conv1d(width, width, 5, 2), nn.GELU(),
+        )  # fmt: skip
+        self.last = nn.Sequential(nn.Dropout(0.3), nn.Linear(2 * width, sum(EAR.values())))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Answers [B, outputs] from bands [B, T, N_MELS]."""
+        heard = self.layers(x.transpose(1, 2))
+        answers: Tensor = self.last(torch.cat([heard.mean(dim=2), heard.amax(dim=2)], dim=1))
+        return answers
+
+
 class Probes:
-    """One small network per question."""
+    """One network for tempo, one for the key, and one, the ear, for everything else."""
 
     def __init__(self, seed: int = 0) -> None:
         torch.manual_seed(seed)
-        sizes = {"mode": 36}
-        self.nets: dict[str, nn.Module] = {
-            name: nn.Sequential(
-                nn.Linear(sizes.get(name, 3 * N_BANDS + 20), 128), nn.GELU(), nn.Dropout(0.2),
-                nn.Linear(128, n_outputs),
-            )
-            for name, n_outputs in OUTPUTS.items()
-        }  # fmt: skip
-        self.nets["tempo"] = TempoNet(rhythm.N_FEATURES, OUTPUTS["tempo"])
+        key = nn.Sequential(nn.Linear(36, 128), nn.GELU(), nn.Dropout(0.2), nn.Linear(128, N_KEYS))
+        tempo = TempoNet(rhythm.N_FEATURES, len(rhythm.PERIODS))
+        self.nets: dict[str, nn.Module] = {"tempo": tempo, "key": key, "ear": Ear()}
         self.scale: dict[str, tuple[Tensor, Tensor]] = {}
 
     def inputs(self, name: str, heard: list[Features]) -> Tensor:
-        """Rows [n, D] that probe `name` looks at; [n, P, D] for the tempo."""
+        """What probe `name` looks at: rows [n, P, D], [n, 36] or [n, T, N_MELS]."""
         if name == "tempo":
             rows = [f.rhythm for f in heard]
-        elif name == "mode":
+        elif name == "key":
             rows = [f.tonality for f in heard]
         else:
-            rows = [f.colour for f in heard]
+            shortest = min(len(f.mel) for f in heard)
+            rows = [f.mel[:shortest].astype(np.float32) for f in heard]
         return torch.from_numpy(np.stack(rows))
 
     def fit(self, heard: list[Features], truths: list[Truth], steps: int = 1200) -> None:
         """Trains all probes on renders and what they are."""
+        instruments = torch.tensor([t.instruments for t in truths], dtype=torch.float32)
         targets = {
             "tempo": torch.tensor([t.tempo for t in truths]),
-            "mode": torch.tensor([t.key for t in truths]),
-            "intensity": torch.tensor([t.intensity for t in truths]),
-            "mood": torch.tensor([t.mood for t in truths]),
-            "instruments": torch.tensor([t.instruments for t in truths], dtype=torch.float32),
+            "key": torch.tensor([t.key for t in truths]),
+            "ear": torch.cat(
+                [torch.tensor([[t.intensity, t.mood] for t in truths]), instruments], dim=1
+            ),
         }
         for name, net in self.nets.items():
             x, y = self.inputs(name, heard), targets[name]
             over = tuple(range(x.dim() - 1))
             mean, std = x.mean(dim=over), x.std(dim=over).clamp(min=1e-4)
-            if name == "mode":  # one scale for all, so that pitch classes can be rolled
+            if name == "key":  # one scale for all, so that pitch classes can be rolled
                 mean, std = x.mean(), x.std()
             self.scale[name] = (mean, std)
             x = (x - mean) / std
-            optimizer = torch.optim.AdamW(net.parameters(), 2e-3, weight_decay=0.05)
+            rate = 1e-3 if name == "ear" else 2e-3
+            optimizer = torch.optim.AdamW(net.parameters(), rate, weight_decay=0.05)
             net.train()
             for _ in range(steps):
-                rows = torch.randint(len(x), (128,))
+                rows = torch.randint(len(x), (32 if name == "ear" else 128,))
                 a, b = x[rows], y[rows]
-                if name == "mode":
+                if name == "key":
                     a, b = transposed(a, b)
+                if name == "ear":
+                    start = int(torch.randint(max(a.shape[1] - EXCERPT_FRAMES, 0) + 1, ()))
+                    a = a[:, start : start + EXCERPT_FRAMES]
                 out = net(a + 0.1 * torch.randn_like(a))
-                loss = (
-                    F.binary_cross_entropy_with_logits(out, b)
-                    if name == "instruments"
-                    else F.cross_entropy(out, b)
-                )
+                loss = ear_loss(out, b) if name == "ear" else F.cross_entropy(out, b)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -167,14 +184,27 @@ class Probes:
         for name, net in self.nets.items():
             mean, std = self.scale[name]
             out[name] = net((self.inputs(name, heard) - mean) / std)
+        intensity, mood, instruments = out["ear"].split(list(EAR.values()), dim=1)
         return [
             Truth(
-                tempo=int(out["tempo"][i].argmax()), key=int(out["mode"][i].argmax()),
-                intensity=int(out["intensity"][i].argmax()), mood=int(out["mood"][i].argmax()),
-                instruments=tuple((out["instruments"][i] > 0).int().tolist()),
+                tempo=int(out["tempo"][i].argmax()), key=int(out["key"][i].argmax()),
+                intensity=int(intensity[i].argmax()), mood=int(mood[i].argmax()),
+                instruments=tuple((instruments[i] > 0).int().tolist()),
             )
             for i in range(len(heard))
         ]  # fmt: skip
+
+
+def ear_loss(answers: Tensor, targets: Tensor) -> Tensor:
+    """Of the ear's answers [B, outputs]; targets [B, 2 + instruments] begin with two classes."""
+    intensity, mood, instruments = answers.split(list(EAR.values()), dim=1)
+    classes = targets[:, :2].long()
+    total: Tensor = (
+        F.cross_entropy(intensity, classes[:, 0])
+        + F.cross_entropy(mood, classes[:, 1])
+        + 4 * F.binary_cross_entropy_with_logits(instruments, targets[:, 2:])
+    )
+    return total
 
 
 def transposed(rows: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ Needed: torch, numpy and a bank, which is cut from the system's SoundFont where 
 from __future__ import annotations
 
 import argparse
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -26,27 +27,29 @@ from typing import Any
 import torch
 
 from fanfare.epic import carry
-from fanfare.epic.bank import PACKAGE, SOUNDFONT, cut, save
+from fanfare.epic.bank import ensure
 from fanfare.epic.card import FILE as CARD_FILE
 from fanfare.epic.card import model_card
 from fanfare.epic.clock import Deadline
 from fanfare.epic.layout import LAYOUT_2
 from fanfare.epic.pool import Pool, Size, opened
 from fanfare.epic.presets import PRESETS, Preset
-from fanfare.epic.soundfont import SoundFont
 from fanfare.epic.team import Team, work_together
 from fanfare.epic.train_codec import CodecTrainer
 from fanfare.epic.train_diffusion import DiffusionTrainer
 from fanfare.epic.train_lm import Fixed, LmTrainer, encoder_of
-from fanfare.nn.encodec import Encodec
+from fanfare.nn.lapped import LappedCodec
 
 HELDOUT_SEED = 10_000_000
 FRESH_SEEDS = 1_000_000
 """More pieces than a stage is ever given."""
 LICENCE = "Apache-2.0"
+FILE_BYTES = 15_000_000
 STAGES = ("codec", "lm", "diffusion")
 CARRIED = ("quantizer", "step", "spent_s", "polish_s", "gate")
 """Of a checkpoint, beside the model."""
+PIECES = "pieces"
+"""Folder of those that were rendered, until all is done."""
 LEAST_MINUTES = 0.7
 """With less left, no stage is begun."""
 
@@ -83,7 +86,7 @@ class Run:
                 report("codec", figures)
         return trainer
 
-    def lm(self, codec: Encodec) -> LmTrainer:
+    def lm(self, codec: LappedCodec) -> LmTrainer:
         """Trains the language model, or opens the trained one."""
         checkpoint = self.folder / "lm.pt"
         if checkpoint.exists():
@@ -109,8 +112,10 @@ class Run:
         trainer.restore(checkpoint)
         return trainer
 
-    def diffusion(self, codec: Encodec) -> DiffusionTrainer:
-        """Trains the band models, or opens the trained ones."""
+    def diffusion(self, codec: LappedCodec) -> DiffusionTrainer | None:
+        """Trains the band models, or opens the trained ones; there may be no time for any."""
+        if not self.preset.diffusion.minutes:
+            return None
         trainer = DiffusionTrainer(self.preset.diffusion, codec, self.device)
         checkpoint = self.folder / "diffusion.pt"
         if checkpoint.exists():
@@ -126,7 +131,7 @@ class Run:
             return self.pieces
         return self._new_pool(self.preset.slots, keep_wavs=True)
 
-    def _codes(self, codec: Encodec) -> Pool:
+    def _codes(self, codec: LappedCodec) -> Pool:
         """Pieces with their codes: on a CPU those of the codec, for rendering is dear there."""
         if self.device.type == "cpu":
             pool = self.pool()
@@ -135,16 +140,17 @@ class Run:
             return pool
         return self._new_pool(self.preset.lm_slots, keep_wavs=False, codec=codec)
 
-    def _new_pool(self, slots: int, *, keep_wavs: bool, codec: Encodec | None = None) -> Pool:
+    def _new_pool(self, slots: int, *, keep_wavs: bool, codec: LappedCodec | None = None) -> Pool:
         if self.pieces is not None:
             self.pieces.__exit__(None, None, None)
         preset, started = self.preset, time.monotonic()
         size = Size(slots, preset.n_frames, preset.codec.n_codebooks)
-        # Another pool, or another process, brings pieces that the ones before haven't had.
-        seed = FRESH_SEEDS * sum((self.folder / f"{name}.pt").exists() for name in STAGES)
+        # Where pieces are rendered as they are needed, another pool brings other ones.
+        renews = self.device.type != "cpu"
+        seed = renews * FRESH_SEEDS * sum((self.folder / f"{name}.pt").exists() for name in STAGES)
         self.pieces = Pool(
             size, self.bank, device=self.device, workers=preset.workers, seed=seed,
-            keep_wavs=keep_wavs,
+            keep_wavs=keep_wavs, kept_in=self.folder / PIECES,
         )  # fmt: skip
         if codec is not None:
             self.pieces.encode_with(encoder_of(codec))
@@ -152,7 +158,7 @@ class Run:
         report("pieces", {"n": self.pieces.n_filled, "seconds": time.monotonic() - started})
         return self.pieces
 
-    def _heldout(self, codec: Encodec) -> Fixed:
+    def _heldout(self, codec: LappedCodec) -> Fixed:
         """Pieces for the gate, always the same."""
         preset = self.preset
         size = Size(preset.heldout, preset.n_frames, preset.codec.n_codebooks)
@@ -179,7 +185,7 @@ class Run:
         bands = diffusion.finished().cpu() if diffusion else None
         save_own(
             target, name="epic-mini", lm=lm.finished().cpu(), codec=codec.finished().cpu(),
-            diffusion=bands, licence=LICENCE, extra=extra,
+            diffusion=bands, licence=LICENCE, extra=extra, file_bytes=FILE_BYTES,
         )  # fmt: skip
         if bands is not None:
             tensors = {name: tensor.contiguous() for name, tensor in bands.state_dict().items()}
@@ -248,7 +254,8 @@ def go(run: Run) -> str:
     for name, stage in (("lm", run.lm), ("diffusion", run.diffusion)):
         if run.deadline.minutes_left() < LEAST_MINUTES and not run.is_over(name):
             return name
-        if not stage(model).is_done:
+        trained = stage(model)
+        if trained is not None and not trained.is_done:
             return name
     return ""
 
@@ -273,10 +280,7 @@ def main() -> None:
     parser.add_argument("--carry", type=Path, help="folder with the state of another machine")
     parser.add_argument("--out", type=Path, help="folder for the state that is to travel")
     options = parser.parse_args()
-    if not options.bank.is_file():
-        if not SOUNDFONT.is_file():
-            parser.error(f"neither {options.bank} nor {SOUNDFONT}: apt-get install {PACKAGE}")
-        save(cut(SoundFont(SOUNDFONT)), options.bank)
+    ensure(options.bank)
     preset = PRESETS[options.preset]
     preset = replace(preset, device=options.device or preset.device)
     prepare_device(preset.device)
@@ -294,6 +298,8 @@ def main() -> None:
         if not unfinished and options.out is None:
             export(run, target)
             print(f"exported to {target}")
+    if not unfinished:
+        shutil.rmtree(options.folder / PIECES, ignore_errors=True)
     minutes = (time.monotonic() - started) / 60
     end = f"{unfinished} isn't over: run the same command again" if unfinished else "all done"
     print(f"{minutes:.1f} minutes; {end}")

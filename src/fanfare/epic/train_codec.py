@@ -1,17 +1,18 @@
-"""Trains epic-mini's codec: a small EnCodec (arXiv 2210.13438), on a CPU or a GPU.
+"""Trains epic-mini's codec (`nn.lapped`), on a CPU or a GPU.
 
-Losses: waveform L1 alone at first, which teaches the phase; then log-mel L1 and spectral
-convergence at several scales beside it; late, an adversary. Second stage ("polish"): the encoder is
-fixed, codebooks are fitted anew by k-means, and the decoder is trained on what they give.
+Losses: waveform L1 alone at first; then log-mel L1 and spectral convergence at several scales
+beside it. Second stage ("polish"): the encoder is fixed, codebooks are fitted anew by k-means, and
+the decoder is trained on what they give, by the same losses and by an adversary's. Hidden matrices
+are trained with Muon, the rest with AdamW.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +21,8 @@ from fanfare.epic.adversary import Adversary
 from fanfare.epic.clock import Deadline
 from fanfare.epic.listen import HOP, SAMPLE_RATE_HZ
 from fanfare.epic.losses import SpectralLoss, averages, balanced, cosine, norm_ratio, si_sdr
-from fanfare.epic.train_quantizer import CODEBOOK_SIZE, LATENT, TrainingQuantizer
-from fanfare.nn.encodec import Convolution, Encodec, EncodecConfig, Layers
+from fanfare.epic.train_quantizer import LATENT, TrainingQuantizer
+from fanfare.nn.lapped import Analysis, LappedCodec, LappedConfig, Outlet, Synthesis, transformed
 
 Figures = dict[str, Tensor]
 
@@ -46,77 +47,42 @@ class CodecRecipe:
     """How the codec is trained.
 
     Attributes:
-        minutes: wall-clock length of the first stage; the learning rate follows the clock.
+        minutes: wall-clock length of the first stage; learning rates follow the clock.
+        shape: everything of the codec, but for its number of codebooks.
         batch, crop_frames: excerpts a step, and their length.
         warmup_steps: steps before quantising starts (with k-means on recent latents).
+        spectral_share: of the gradient, beside the waveform's 1.
         adversary_width: channels of the judges; 0 = there are none.
         adversary_from: share of the first stage after which they have a say.
+        adversary_rows: excerpts of a batch that are judged; 0 = all.
         polish_minutes: of the second stage.
+        polish_adversary_from: share of it after which the judges have a say.
     """
 
-    minutes: float = 22.0
-    n_filters: int = 16
-    n_codebooks: int = 4
-    batch: int = 10
-    crop_frames: int = 32
-    peak_lr: float = 6e-4
-    warmup_steps: int = 700
+    minutes: float = 26.0
+    n_codebooks: int = 6
+    shape: LappedConfig = field(default_factory=lambda: LappedConfig(SAMPLE_RATE_HZ, HOP, 1))
+    batch: int = 14
+    crop_frames: int = 64
+    adam_lr: float = 1e-3
+    muon_lr: float = 0.01
+    warmup_steps: int = 200
     commitment: float = 0.5
+    spectral_share: float = 2.0
     max_norm: float = 1.0
-    adversary_width: int = 0
-    adversary_from: float = 0.5
+    adversary_width: int = 8
+    adversary_from: float = 2.0
     adversary_share: float = 0.5
     feature_share: float = 0.7
-    polish_minutes: float = 5.0
-    polish_excerpts: int = 1200
-    polish_lr: float = 4e-4
+    adversary_rows: int = 0
+    polish_minutes: float = 12.0
+    polish_adversary_from: float = 0.0
+    polish_excerpts: int = 560
+    polish_lr_share: float = 0.5
     refresh_steps: int = 4
     checkpoint_minutes: float = 3.0
     figures_steps: int = 50
     seed: int = 0
-
-
-def codec_config(n_filters: int, n_codebooks: int = 4) -> EncodecConfig:
-    """32 kHz mono, 50 frames a second, K × 1024 codes (0.5 kbit/s each)."""
-    return EncodecConfig(
-        sample_rate_hz=SAMPLE_RATE_HZ, ratios=(8, 5, 4, 4), n_codebooks=n_codebooks,
-        card=CODEBOOK_SIZE, latent_dim=LATENT, n_filters=n_filters, n_lstm_layers=1,
-        is_causal=False, pad_mode="constant", has_conv_shortcut=False,
-    )  # fmt: skip
-
-
-def plain_convolution(layers: Layers, index: int) -> nn.Conv1d:
-    """That of a layer that is one."""
-    layer = layers.layers[index]
-    assert isinstance(layer, Convolution), layer
-    return layer.conv
-
-
-@torch.no_grad()
-def calibrate(model: Encodec, x: Tensor) -> None:
-    """Scales every convolution to unit variance over time on a batch of audio [B, N].
-
-    With the default start the signal fades, layer by layer, below the biases, and thousands of
-    steps pass before the codec hears its input. Layer-sequential (LSUV, arXiv 1511.06422).
-    """
-    targets: dict[nn.Module, float] = {}
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
-            targets[module] = 0.4 if name.endswith("block.3.conv") else 1.0
-    targets[plain_convolution(model.decoder, -1)] = float(x.std())
-
-    def rescale(module: Any, inputs: tuple[Tensor], output: Tensor) -> Tensor:
-        factor = targets[module] / output.std(dim=-1).mean().clamp(min=1e-6)
-        module.weight.mul_(factor)
-        return output * factor
-
-    hooks = []
-    for module in targets:
-        nn.init.zeros_(module.bias)  # type: ignore[arg-type]
-        hooks.append(module.register_forward_hook(rescale))
-    model.decoder(model.encoder(x.unsqueeze(1)))
-    for hook in hooks:
-        hook.remove()
 
 
 class CodecTrainer:
@@ -125,14 +91,14 @@ class CodecTrainer:
     def __init__(self, recipe: CodecRecipe, device: torch.device | str = "cpu") -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.device = recipe, torch.device(device)
-        # Without EnCodec's weight norm it trains half again as fast.
-        self.model = Encodec(codec_config(recipe.n_filters, recipe.n_codebooks)).to(self.device)
+        self.model = LappedCodec(replace(recipe.shape, n_codebooks=recipe.n_codebooks))
+        self.model.to(self.device)
         self.quantizer = TrainingQuantizer(recipe.n_codebooks).to(self.device)
         self.loss = SpectralLoss().to(self.device)
         self.encoding: list[Tensor] = list(self.model.encoder.parameters())
         self.decoding: list[Tensor] = list(self.model.decoder.parameters())
         self.average = [p.detach().clone() for p in self.parameters]
-        self.optimizer = self._adam(self.parameters, recipe.peak_lr)
+        self.optimizers = self._optimizers(self.model)
         self.adversary = Adversary(recipe.adversary_width).to(self.device)
         self.judging = (
             torch.optim.AdamW(self.adversary.parameters(), 3e-4, betas=(0.5, 0.9))
@@ -152,8 +118,34 @@ class CodecTrainer:
         """Whether both stages are over."""
         return self.polish_s >= self.recipe.polish_minutes * 60
 
-    def _adam(self, parameters: list[Tensor], lr: float) -> torch.optim.AdamW:
-        return torch.optim.AdamW(parameters, lr, betas=(0.8, 0.99), weight_decay=1e-2)
+    def _optimizers(self, module: nn.Module) -> list[torch.optim.Optimizer]:
+        """Muon for the matrices inside blocks, AdamW for all else."""
+        named = list(module.named_parameters())
+        hidden = [p for name, p in named if name.endswith((".up.weight", ".down.weight"))]
+        others = [p for name, p in named if not name.endswith((".up.weight", ".down.weight"))]
+        recipe = self.recipe
+        return [
+            torch.optim.Muon(hidden, lr=recipe.muon_lr, weight_decay=0.02),
+            torch.optim.AdamW(others, recipe.adam_lr, betas=(0.8, 0.99), weight_decay=1e-2),
+        ]
+
+    def _set_rates(self, factor: float) -> None:
+        for optimizer, peak in zip(
+            self.optimizers, (self.recipe.muon_lr, self.recipe.adam_lr), strict=True
+        ):
+            for group in optimizer.param_groups:
+                group["lr"] = peak * factor
+            optimizer.zero_grad()
+
+    @torch.no_grad()
+    def _learn_level(self, x: Tensor) -> None:
+        """Each coefficient's deviation over a batch of audio [B, N]: inputs are of unit level."""
+        made = transformed(x, self.model.config.transform_hop)
+        level = made.flatten(0, 1).pow(2).mean(dim=0).sqrt()
+        level = level.clamp(min=3e-4 * float(level.max()))
+        for layer in (self.model.encoder.layers[0], self.model.decoder.layers[-1]):
+            assert isinstance(layer, Analysis | Synthesis), layer
+            layer.level.copy_(level)
 
     def train(
         self, pieces: Wavs, checkpoint: Path, deadline: Deadline | None = None
@@ -162,7 +154,7 @@ class CodecTrainer:
         if checkpoint.exists():
             self.restore(checkpoint)
         elif not self.step:
-            calibrate(self.model, crops(pieces, self.recipe, self.device))
+            self._learn_level(crops(pieces, replace(self.recipe, batch=64), self.device))
         deadline = deadline or Deadline()
         if self.polish_s < 0:
             yield from self._stage(pieces, checkpoint, deadline, self.recipe.minutes * 60)
@@ -205,8 +197,7 @@ class CodecTrainer:
     def _step(self, x: Tensor) -> Figures:
         done = self.spent_s / max(self.recipe.minutes * 60, 1e-9)
         warm = min(1.0, (self.step + 1) / 100)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.peak_lr * warm * (0.03 + 0.97 * cosine(done))
+        self._set_rates(warm * (0.03 + 0.97 * cosine(done)))
         with self._bf16():
             z = self.model.encoder(x.unsqueeze(1)).float()
         if self.step == self.recipe.warmup_steps:
@@ -215,40 +206,36 @@ class CodecTrainer:
         latents = z.detach().requires_grad_()
         if self.step < self.recipe.warmup_steps:
             self.recent.append(latents.detach().transpose(1, 2).reshape(-1, LATENT))
-            self.recent = self.recent[-120:]
+            self.recent = self.recent[-40:]
             z0 = latents.detach()
             quantised, pull = latents, z0 * (z0.std() - 1.0)  # keeps them at unit scale
         else:
             quantised, pull = self.quantizer(latents)
-            # Some excerpts pass unquantised at first, which keeps the encoder learning detail.
-            share = 0.3 * max(0.0, 1.0 - 2.0 * done)
-            free = torch.rand(len(x), 1, 1, device=x.device) < share
-            quantised = torch.where(free, latents, quantised)
         with self._bf16():
             y = self.model.decoder(quantised).squeeze(1)
-        self.optimizer.zero_grad()
         judged = bool(self.judging) and done >= self.recipe.adversary_from
         figures = self._reconstruct(y.float(), x, self._spectra_heard(), judged=judged)
         assert latents.grad is not None
         z.backward(latents.grad + self._pull(latents.grad, pull))
         norm = nn.utils.clip_grad_norm_(self.parameters, self.recipe.max_norm)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         self._follow(0.999)
         return {**figures, "grad": norm, "left": pull.std() / z.detach().std()}
 
     def _polish(self, x: Tensor) -> Figures:
         done = self.polish_s / max(self.recipe.polish_minutes * 60, 1e-9)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.polish_lr * (0.02 + 0.98 * cosine(done))
+        self._set_rates(self.recipe.polish_lr_share * (0.02 + 0.98 * cosine(done)))
         with torch.no_grad(), self._bf16():
             latents = self.model.encoder(x.unsqueeze(1)).float()
             z, _ = self.quantizer(latents)
         with self._bf16():
             y = self.model.decoder(z).squeeze(1)
-        self.optimizer.zero_grad()
-        figures = self._reconstruct(y.float(), x, 1.0, judged=bool(self.judging))
+        judged = bool(self.judging) and done >= self.recipe.polish_adversary_from
+        figures = self._reconstruct(y.float(), x, 1.0, judged=judged)
         nn.utils.clip_grad_norm_(self.decoding, self.recipe.max_norm)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         self._follow(0.998)
         return figures
 
@@ -273,9 +260,11 @@ class CodecTrainer:
         flat = torch.cat([z.transpose(1, 2).reshape(-1, LATENT) for z in latents])
         scale = flat.std()
         # Unit latents: the same function, in half precision's range.
-        for parameter in plain_convolution(self.model.encoder, -1).parameters():
+        outlet, inlet = self.model.encoder.layers[-1], self.model.decoder.layers[0]
+        assert isinstance(outlet, Outlet), outlet
+        for parameter in outlet.projection.parameters():
             parameter.div_(scale)
-        plain_convolution(self.model.decoder, 0).weight.mul_(scale)
+        inlet.get_parameter("weight").mul_(scale)
         for average, trained in zip(self.average, self.parameters, strict=True):
             average.copy_(trained)
         self.quantizer.start(flat / scale, rounds=15)
@@ -284,28 +273,33 @@ class CodecTrainer:
 
     def _fix_encoder(self) -> None:
         self.quantizer.eval()
-        self.optimizer = self._adam(self.decoding, self.recipe.polish_lr)
+        self.optimizers = self._optimizers(self.model.decoder)
 
     def _reconstruct(self, y: Tensor, x: Tensor, spectra: float, *, judged: bool) -> Figures:
         """Sends the balanced gradient of the losses back from `y`; returns their values."""
         spectral, log_mel = self.loss(y, x)
         level = x.abs().mean(dim=1).clamp(min=1e-3)
         wave = ((y - x).abs().mean(dim=1) / level).mean()
-        shares = {spectral: spectra, wave: 1.0}
+        shares = {spectral: spectra * self.recipe.spectral_share, wave: 1.0}
         figures = {
             "spectral": spectral.detach(), "wave": wave.detach(), "log_mel": log_mel,
             "si_sdr": si_sdr(y.detach(), x),
         }  # fmt: skip
         if judged:
             assert self.judging is not None
+            n = self.recipe.adversary_rows or len(x)
             with self._bf16():
-                lesson = self.adversary.lesson(y, x)
+                lesson = self.adversary.lesson(y[:n], x[:n])
             self.judging.zero_grad()
             lesson.backward()
             self.judging.step()
             with self._bf16():
-                plain, far = self.adversary.verdict(y, x)
-            shares |= {plain: self.recipe.adversary_share, far: self.recipe.feature_share}
+                plain, far = self.adversary.verdict(y[:n], x[:n])
+            weight = (n / len(x)) ** 0.5  # as much for each of these excerpts as if all were judged
+            shares |= {
+                plain: weight * self.recipe.adversary_share,
+                far: weight * self.recipe.feature_share,
+            }
             figures |= {"judges": lesson.detach(), "features": far.detach()}
         y.backward(balanced(y, shares))
         return figures
@@ -319,9 +313,9 @@ class CodecTrainer:
     def _spectra_heard(self) -> float:
         """0 at first: the waveform alone teaches the phase; then, step by step, 1."""
         start = max(self.recipe.warmup_steps // 2, 1)
-        return min(max((self.step - start) / (2 * start), 0.0), 1.0)
+        return min(max((self.step - start) / (3 * start), 0.0), 1.0)
 
-    def finished(self) -> Encodec:
+    def finished(self) -> LappedCodec:
         """The model with averaged weights and trained codebooks."""
         with torch.no_grad():
             for parameter, average in zip(self.parameters, self.average, strict=True):
@@ -334,7 +328,7 @@ class CodecTrainer:
         """Writes a checkpoint."""
         state = {
             "model": self.model.state_dict(), "quantizer": self.quantizer.state_dict(),
-            "optimizer": self.optimizer.state_dict(), "average": self.average,
+            "optimizers": [o.state_dict() for o in self.optimizers], "average": self.average,
             "names": [name for name, _ in self.model.named_parameters()], "step": self.step,
             "adversary": self.adversary.state_dict(),
             "judging": self.judging.state_dict() if self.judging else None,
@@ -354,9 +348,10 @@ class CodecTrainer:
         self.polish_s = state["polish_s"]
         if self.polish_s >= 0:
             self._fix_encoder()
-        if "optimizer" not in state:
+        if "optimizers" not in state:
             return
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
         self.adversary.load_state_dict(state["adversary"])
         if self.judging is not None and state["judging"] is not None:
             self.judging.load_state_dict(state["judging"])

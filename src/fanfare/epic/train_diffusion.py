@@ -33,7 +33,7 @@ from fanfare.nn.diffusion_unet import (
     ResBlock,
     UnetConfig,
 )
-from fanfare.nn.encodec import Encodec
+from fanfare.nn.lapped import LappedCodec
 
 N_BANDS = 4
 SCHEDULE = ScheduleConfig(beta_first=1e-5, beta_last=2.9e-2, exponent=7.5, clip=None)
@@ -76,7 +76,7 @@ class DiffusionTrainer:
     """All bands in training, and the finished codec that they listen to."""
 
     def __init__(
-        self, recipe: DiffusionRecipe, codec: Encodec, device: torch.device | str = "cpu"
+        self, recipe: DiffusionRecipe, codec: LappedCodec, device: torch.device | str = "cpu"
     ) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.device = recipe, torch.device(device)

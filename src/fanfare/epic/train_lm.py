@@ -22,7 +22,6 @@ from torch.nn import functional as F
 
 from fanfare.epic.clock import Deadline
 from fanfare.epic.layout import LAYOUT_2, Layout
-from fanfare.epic.listen import HOP
 from fanfare.epic.losses import averages, cosine
 from fanfare.epic.pool import Encode
 from fanfare.epic.team import Team
@@ -30,7 +29,7 @@ from fanfare.epic.train_quantizer import CODEBOOK_SIZE
 from fanfare.nn.conditioning import align_frames
 from fanfare.nn.config import LmConfig
 from fanfare.nn.delay import DelayPattern
-from fanfare.nn.encodec import Encodec, Recurrent
+from fanfare.nn.lapped import LappedCodec
 from fanfare.nn.lm import LanguageModel
 
 DROP_PROBABILITY = {
@@ -54,7 +53,7 @@ class LmRecipe:
     """
 
     minutes: float = 55.0
-    n_codebooks: int = 4
+    n_codebooks: int = 6
     dim: int = 256
     n_layers: int = 6
     n_heads: int = 4
@@ -363,38 +362,12 @@ def leaned(plans: Tensor, dropped: Tensor, layout: Layout) -> Tensor:
     return plans
 
 
-def encoder_of(codec: Encodec) -> Encode:
+def encoder_of(codec: LappedCodec) -> Encode:
     """What turns audio [B, N] into codes [B, K, T] with a trained codec."""
 
     @torch.inference_mode()
     def encode(wavs: Tensor) -> Tensor:
         x = wavs[:, None].to(codec.quantizer.codebooks()[0].embed.device)
-        if x.device.type == "cpu":
-            latents = torch.cat([encode_latents(codec, row[None]) for row in x])
-        else:
-            latents = codec.encoder(x)
-        return codec.quantizer.encode(latents).transpose(0, 1)
+        return codec.quantizer.encode(codec.encoder(x)).transpose(0, 1)
 
     return encode
-
-
-def encode_latents(codec: Encodec, x: Tensor, part: int = 100, margin: int = 4) -> Tensor:
-    """Latents [1, D, T] of audio [1, 1, N], as the encoder gives them, some frames at a time.
-
-    What comes before the recurrent layer sees a few frames to either side only; in parts of two
-    seconds its activations stay in the processor's cache, which is five times as fast.
-    """
-    layers = list(codec.encoder.layers)
-    n_local = next(i for i, layer in enumerate(layers) if isinstance(layer, Recurrent))
-    T = x.shape[-1] // HOP
-    parts = []
-    for start in range(0, T, part):
-        left = max(0, start - margin)
-        z = x[..., left * HOP : min(start + part + margin, T) * HOP]
-        for layer in layers[:n_local]:
-            z = layer(z)
-        parts.append(z[..., start - left : min(start + part, T) - left])
-    z = torch.cat(parts, dim=-1)
-    for layer in layers[n_local:]:
-        z = layer(z)
-    return z

@@ -1,4 +1,4 @@
-"""Codec: audio to codes and back, through EnCodec.
+"""Codec: audio to codes and back, through EnCodec or through the codec of our own.
 
 B batch, C channels, N samples, K codebooks (of all channels), T frames.
 """
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fanfare.nn.encodec import Encodec, Recurrent, State
+from fanfare.nn.lapped import LappedCodec
 from fanfare.nn.overlap import Overlap
 
 PART_FRAMES = 100
@@ -18,13 +19,15 @@ MEMORY_FRAMES = 1500
 
 
 class Codec(nn.Module):
-    """An EnCodec model as the language model sees it.
+    """A codec's model as the language model sees it.
 
     A stereo codec encodes its channels on their own: books 2q and 2q+1 are book q of left and
     right.
     """
 
-    def __init__(self, model: Encodec, channels: int = 1, books: int | None = None) -> None:
+    def __init__(
+        self, model: Encodec | LappedCodec, channels: int = 1, books: int | None = None
+    ) -> None:
         """Wrap `model`, mono; of its codebooks the first `books` are used."""
         super().__init__()
         assert channels in (1, 2), channels
@@ -85,14 +88,15 @@ class Codec(nn.Module):
         )
         return latent
 
-    def decoder_parts(self) -> tuple[nn.Module, Recurrent, list[nn.Module]]:
-        """The decoder's first convolution, its recurrent layer, and what follows.
+    def decoder_parts(self) -> tuple[nn.Module, Recurrent | None, list[nn.Module]]:
+        """The decoder's first layer, its recurrent layer if it has one, and what follows.
 
-        What follows the recurrent layer hears a few frames to either side only.
+        What follows hears a few frames to either side only.
         """
-        first, recurrent, *local = self.model.decoder.layers
-        assert isinstance(recurrent, Recurrent), recurrent
-        return first, recurrent, local
+        first, *local = self.model.decoder.layers
+        if isinstance(local[0], Recurrent):
+            return first, local[0], local[1:]
+        return first, None, local
 
     @torch.inference_mode()
     def decode(self, codes: Tensor) -> Tensor:
@@ -109,7 +113,9 @@ class Codec(nn.Module):
         n_made = 0
         state: State | None = None
         for start in range(0, T, MEMORY_FRAMES):
-            heard, state = recurrent.carry_on(x[:, :, start : start + MEMORY_FRAMES], state)
+            heard = x[:, :, start : start + MEMORY_FRAMES]
+            if recurrent is not None:
+                heard, state = recurrent.carry_on(heard, state)
             for i in range(0, heard.shape[2], n):
                 is_last = start + i + n >= T
                 part = overlap.run(heard[:, :, i : i + n], is_last=is_last)[:, 0]

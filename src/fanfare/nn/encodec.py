@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -239,10 +239,26 @@ class Residual(nn.Module):
         return self.shortcut(x) + made
 
 
+class Codes(Protocol):
+    """What fixes the shapes of codebooks."""
+
+    @property
+    def n_codebooks(self) -> int:
+        """K."""
+
+    @property
+    def card(self) -> int:
+        """Codes per codebook."""
+
+    @property
+    def latent_dim(self) -> int:
+        """D."""
+
+
 class Quantizer(nn.Module):
     """Codebooks, each of which names what those before it left over."""
 
-    def __init__(self, config: EncodecConfig) -> None:
+    def __init__(self, config: Codes) -> None:
         super().__init__()
         self.layers = nn.ModuleList(QuantizerLayer(config) for _ in range(config.n_codebooks))
 
@@ -269,7 +285,7 @@ class Quantizer(nn.Module):
 class QuantizerLayer(nn.Module):
     """Holds a codebook."""
 
-    def __init__(self, config: EncodecConfig) -> None:
+    def __init__(self, config: Codes) -> None:
         super().__init__()
         self.codebook = Codebook(config)
 
@@ -277,7 +293,7 @@ class QuantizerLayer(nn.Module):
 class Codebook(nn.Module):
     """Vectors `embed` [card, D], each of which is a code."""
 
-    def __init__(self, config: EncodecConfig) -> None:
+    def __init__(self, config: Codes) -> None:
         super().__init__()
         self.embed: Tensor
         self.register_buffer("embed", torch.zeros(config.card, config.latent_dim))

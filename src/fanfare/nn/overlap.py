@@ -14,16 +14,17 @@ import torch
 from torch import Tensor, nn
 
 from fanfare.nn.encodec import Convolution, Residual, TransposedConvolution
+from fanfare.nn.lapped import Block, Synthesis
 
 
 class Overlap:
-    """Layers that hear `reach` frames to either side, run over a signal that comes in parts."""
+    """Layers that hear some frames to either side, run over a signal that comes in parts."""
 
     def __init__(self, layers: Sequence[nn.Module], hop: int) -> None:
         """`hop`: samples that the layers make of each frame."""
         self.layers = layers
         self.hop = hop
-        self.reach = reach_frames(layers)
+        self.memory, self.lookahead = reach_frames(layers)
         self._kept: Tensor | None = None  # [C, D, frames before that may still be heard, and held]
         self._n_before = 0  # of those kept: made already
 
@@ -33,8 +34,8 @@ class Overlap:
         if self._kept is not None:
             x = torch.cat([self._kept, x], dim=2)
         before, n = self._n_before, x.shape[2]
-        stop = n if is_last else max(before, n - self.reach)
-        left = max(0, stop - self.reach)
+        stop = n if is_last else max(before, n - self.lookahead)
+        left = max(0, stop - self.memory)
         self._kept, self._n_before = x[:, :, left:], stop - left
         if stop == before:
             return x.new_zeros(x.shape[0], self._width(x), 0)
@@ -43,21 +44,27 @@ class Overlap:
         return x[:, :, self.hop * before : self.hop * stop]
 
     def _width(self, x: Tensor) -> int:
-        convolutions = [m for m in self.layers if isinstance(m, Convolution)]
-        return convolutions[-1].conv.out_channels if convolutions else x.shape[1]
+        plain = [m.conv if isinstance(m, Convolution) else m for m in self.layers]
+        widths = [m.out_channels for m in plain if isinstance(m, nn.Conv1d)]
+        return widths[-1] if widths else x.shape[1]
 
 
-def reach_frames(layers: Sequence[nn.Module]) -> int:
-    """Frames to either side that a frame's samples may depend on."""
-    reach = 0  # of the output so far, at its own rate
+def reach_frames(layers: Sequence[nn.Module]) -> tuple[int, int]:
+    """How many frames before it, and after it, a frame's samples may depend on."""
+    before = after = 0  # of the output so far, at its own rate
     for layer in reversed(layers):
-        if isinstance(layer, TransposedConvolution):
-            reach = _reach_through(layer, reach)
-        elif isinstance(layer, Residual):
-            reach += max(_span(layer.block), _span([layer.shortcut]))
+        if isinstance(layer, Block | Synthesis):
+            before, after = before + layer.left, after + layer.right
+        elif isinstance(layer, TransposedConvolution):
+            before = after = _reach_through(layer, max(before, after))
         else:
-            reach += _span([layer])
-    return reach
+            width = (
+                max(_span(layer.block), _span([layer.shortcut]))
+                if isinstance(layer, Residual)
+                else _span([layer])
+            )
+            before, after = before + width, after + width
+    return before, after
 
 
 def _reach_through(layer: TransposedConvolution, reach: int) -> int:

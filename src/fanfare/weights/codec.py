@@ -1,4 +1,4 @@
-"""EnCodec on disk, in transformers' layout: `config.json` beside its tensors."""
+"""Codecs on disk, `config.json` beside tensors: EnCodec in transformers' layout, and our own."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from fanfare.errors import CheckpointError
 from fanfare.nn.codec import Codec
 from fanfare.nn.config import LmConfig
 from fanfare.nn.encodec import Encodec, EncodecConfig, PadMode
+from fanfare.nn.lapped import MODEL_TYPE as LAPPED
+from fanfare.nn.lapped import LappedCodec, LappedConfig
 from fanfare.weights.skeleton import skeleton
 from fanfare.weights.tensors import (
     Rename,
@@ -37,6 +39,7 @@ PAD_MODES: tuple[PadMode, ...] = get_args(PadMode)
 
 MAX_WIDTH = 2**16
 MAX_BOOKS = 128
+MAX_RATE_HZ = 192_000
 
 
 def load_codec_folder(
@@ -68,7 +71,7 @@ def build_codec(
     """A codec of `n_codebooks` for all `channels`, in float32, its weight norm fused.
 
     Args:
-        values: transformers' EncodecConfig as JSON values.
+        values: transformers' EncodecConfig as JSON values, or our own codec's.
         source: its tensors, weight norm under either naming or fused.
         what: names the file in errors.
         renames: from transformers' names, weight norm fused, to the source's.
@@ -77,7 +80,7 @@ def build_codec(
     Raises:
         CheckpointError: the tensors don't fit, or the codec is of a kind that isn't known.
     """
-    model = empty_codec(encodec_config(values, what))
+    model = empty_codec(values, what)
     fill(
         model,
         fuse_weight_norm(source),
@@ -187,10 +190,59 @@ def encodec_values(config: EncodecConfig) -> dict[str, Any]:
     }
 
 
-def empty_codec(config: EncodecConfig) -> Encodec:
-    """A codec on the meta device."""
+def lapped_config(given: Mapping[str, Any], what: str) -> LappedConfig:
+    """What the configuration of our own codec says.
+
+    Raises:
+        CheckpointError: a value isn't one that a codec can have.
+    """
+    values = Values(given, f"{what}: the codec")
+    values.require({"model_type": LAPPED})
+    config = LappedConfig(
+        sample_rate_hz=values.whole("sample_rate_hz", high=MAX_RATE_HZ),
+        hop=values.whole("hop", high=MAX_WIDTH),
+        n_codebooks=values.whole("n_codebooks", high=MAX_BOOKS),
+        n_transforms=values.whole("n_transforms", high=64),
+        n_bands=values.whole("n_bands", high=MAX_WIDTH),
+        card=values.whole("card", low=2, high=MAX_WIDTH),
+        latent_dim=values.whole("latent_dim", high=MAX_WIDTH),
+        width=values.whole("width", high=MAX_WIDTH),
+        encoder_blocks=values.whole("encoder_blocks", low=0, high=256),
+        decoder_blocks=values.whole("decoder_blocks", low=0, high=256),
+        encoder_hidden=values.whole("encoder_hidden", high=MAX_WIDTH),
+        decoder_hidden=values.whole("decoder_hidden", high=MAX_WIDTH),
+        kernel=values.whole("kernel", high=256),
+        lookahead=values.whole("lookahead", low=0, high=255),
+    )
+    if config.hop % (2 * config.n_transforms):
+        raise values.refused("n_transforms", f"must divide half of hop, {config.hop // 2}")
+    if config.sample_rate_hz % config.hop:
+        raise values.refused("hop", f"doesn't divide {config.sample_rate_hz} Hz")
+    if config.lookahead >= config.kernel:
+        raise values.refused("lookahead", f"must be less than kernel, {config.kernel}")
+    return config
+
+
+def codec_values(config: EncodecConfig | LappedConfig) -> dict[str, Any]:
+    """A codec's configuration as JSON values."""
+    if isinstance(config, LappedConfig):
+        return {"model_type": LAPPED, **config.to_dict()}
+    return encodec_values(config)
+
+
+def empty_codec(values: Mapping[str, Any], what: str) -> Encodec | LappedCodec:
+    """The codec of a configuration, on the meta device.
+
+    Raises:
+        CheckpointError: a value isn't one that a codec can have.
+    """
+    if values.get("model_type") == LAPPED:
+        lapped = lapped_config(values, what)
+        with skeleton():
+            return LappedCodec(lapped)
+    encodec = encodec_config(values, what)
     with skeleton():
-        return Encodec(config)
+        return Encodec(encodec)
 
 
 def check_codec(codec: Codec, config: LmConfig, what: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from fanfare.errors import CheckpointError
 from fanfare.nn.config import LmConfig
+from fanfare.nn.lapped import MODEL_TYPE as LAPPED
 from fanfare.nn.lm import LanguageModel
 from fanfare.weights.audiocraft_codec import CODEC_STATE, CODECS, best_weights
 from fanfare.weights.audiocraft_config import (
@@ -20,7 +21,7 @@ from fanfare.weights.audiocraft_config import (
     text_encoder_name,
 )
 from fanfare.weights.audiocraft_layout import CONDITIONER, TEXT_ENCODERS, find_checkpoint
-from fanfare.weights.codec import empty_codec, encodec_config
+from fanfare.weights.codec import empty_codec
 from fanfare.weights.diffusion import CARD as DIFFUSION_CARD
 from fanfare.weights.diffusion import FOLDER as DIFFUSION
 from fanfare.weights.hub import HubModel, layouts
@@ -173,7 +174,7 @@ def _own(path: Path) -> Facts:
 def _transformers(path: Path) -> Facts:
     values, what = read_json(path / "config.json"), str(path)
     facts = Facts(path.resolve().name, path, "transformers")
-    if values.get("model_type") == "encodec":
+    if values.get("model_type") in ("encodec", LAPPED):
         return replace(facts, parts={CODEC: Part(HELD, _count_codec(values, what))})
     if values.get("model_type") == "t5":
         return replace(facts, parts={TEXT: Part(HELD, _count_text(values, what))})
@@ -251,7 +252,7 @@ def _count_text(values: Mapping[str, Any], what: str) -> int:
 
 
 def _count_codec(values: Mapping[str, Any], what: str) -> int:
-    model = empty_codec(encodec_config(values, what))
+    model = empty_codec(values, what)
     return sum(weight.numel() for weight in model.state_dict().values())  # codebooks, too
 
 

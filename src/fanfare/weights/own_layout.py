@@ -2,8 +2,9 @@
 
     fanfare.json        {"format": 1, "name", "licence", "lm": {LmConfig}, "codec": "codec",
                         "text": "text" or null, "extra": {...}}
-    lm.safetensors      the language model, under its own names
-    codec/              config.json, model.safetensors: as transformers keeps it, weight norm fused
+    lm.safetensors      the language model, under its own names; or parts of it, and their index
+    codec/              config.json, model.safetensors: an EnCodec as transformers keeps it, weight
+                        norm fused, or the codec of our own
     text/               the same of a T5, with tokenizer.json, if the model takes text; a model
                         that comes without (null) is to be given one
     diffusion/          the weights of Multi-Band Diffusion, where there are any
@@ -13,6 +14,7 @@ Matrices are float16 on disk unless asked otherwise; vectors stay as they are.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,18 +26,19 @@ from fanfare.errors import CheckpointError
 from fanfare.nn.config import LmConfig
 from fanfare.nn.diffusion import MultiBandDiffusion
 from fanfare.nn.encodec import Encodec
+from fanfare.nn.lapped import LappedCodec
 from fanfare.nn.lm import LAYERS, LanguageModel
 from fanfare.nn.text import TextEncoder
 from fanfare.weights.audiocraft_codec import load_codec
 from fanfare.weights.bundle import Bundle
-from fanfare.weights.codec import check_codec, encodec_values
+from fanfare.weights.codec import check_codec, codec_values
 from fanfare.weights.diffusion import FOLDER as DIFFUSION
 from fanfare.weights.diffusion import save_diffusion
 from fanfare.weights.parts import Parts
 from fanfare.weights.skeleton import skeleton
 from fanfare.weights.tensors import fill, open_safetensors, read_json
 from fanfare.weights.text import check_text, load_text_folder, t5_values
-from fanfare.weights.write import narrowest, write_json, write_tensors
+from fanfare.weights.write import narrowest, write_in_parts, write_json, write_tensors
 
 FORMAT = 1
 CARD = "fanfare.json"
@@ -140,13 +143,14 @@ def save_own(
     *,
     name: str,
     lm: LanguageModel,
-    codec: Encodec,
+    codec: Encodec | LappedCodec,
     text: TextEncoder | None = None,
     diffusion: MultiBandDiffusion | None = None,
     licence: str | None = None,
     extra: Mapping[str, Any] | None = None,
     dtype: torch.dtype | None = torch.float16,
     parts_dtype: torch.dtype | None = torch.float16,
+    file_bytes: int | None = None,
 ) -> None:
     """Write a model into `folder`, which is made if it doesn't exist.
 
@@ -159,9 +163,12 @@ def save_own(
         extra: JSON values of the model's own.
         dtype: of the language model's matrices on disk; None = the smallest that loses nothing.
         parts_dtype: the same for codec and text encoder, which are run in float32.
+        file_bytes: about the largest size of the language model's files; None = it is one file.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / "lm.safetensors", lm.state_dict(), dtype)
+    weights = lm.state_dict()
+    dtype = narrowest(weights.values()) if dtype is None else dtype
+    write_in_parts(folder, "lm", weights, dtype, file_bytes or sys.maxsize)
     _save_codec(folder / "codec", codec, parts_dtype)
     if text is not None:
         _save_text(folder / "text", text, parts_dtype)
@@ -179,9 +186,9 @@ def save_own(
     write_json(folder / CARD, card)  # at last: without it the folder is nothing
 
 
-def _save_codec(folder: Path, codec: Encodec, dtype: torch.dtype | None) -> None:
+def _save_codec(folder: Path, codec: Encodec | LappedCodec, dtype: torch.dtype | None) -> None:
     folder.mkdir(exist_ok=True)
-    write_json(folder / "config.json", encodec_values(codec.config))
+    write_json(folder / "config.json", codec_values(codec.config))
     _write(folder / "model.safetensors", codec.state_dict(), dtype)
 
 

@@ -68,6 +68,33 @@ def write_tensors(file: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype)
             stream.write(converted.reshape(-1).view(torch.uint8).numpy().data)
 
 
+def write_in_parts(
+    folder: Path, stem: str, tensors: Mapping[str, Tensor], dtype: torch.dtype, part_bytes: int
+) -> None:
+    """Write tensors as `write_tensors` does, in files of `part_bytes` at most and their index.
+
+    One file, `<stem>.safetensors`, where they fit into it. No tensor is divided.
+    """
+    parts: list[dict[str, Tensor]] = [{}]
+    size = 0
+    for name, tensor in tensors.items():
+        n_bytes = tensor.numel() * (dtype if _is_matrix(tensor) else tensor.dtype).itemsize
+        if size + n_bytes > part_bytes and parts[-1]:
+            parts.append({})
+            size = 0
+        parts[-1][name] = tensor
+        size += n_bytes
+    if len(parts) == 1:
+        write_tensors(folder / f"{stem}.safetensors", tensors, dtype)
+        return
+    places: dict[str, str] = {}
+    for i, part in enumerate(parts, 1):
+        file = f"{stem}-{i:05}-of-{len(parts):05}.safetensors"
+        write_tensors(folder / file, part, dtype)
+        places |= dict.fromkeys(part, file)
+    write_json(folder / f"{stem}.safetensors.index.json", {"weight_map": places})
+
+
 def write_json(file: Path, values: Mapping[str, Any]) -> None:
     """Write a JSON file that people can read."""
     file.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
