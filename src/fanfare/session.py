@@ -37,6 +37,14 @@ class Ticket:
     notices: tuple[str, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """A request of which everything is known that playing it takes."""
+
+    prepared: Prepared
+    notices: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Canceled:
     """Request `index` ended without a piece, as its flag asked for."""
@@ -79,7 +87,7 @@ class _Seat:
 class Session:
     """Plays requests of one model; each piece is what it would be alone.
 
-    It belongs to one thread; only the flags of requests may be set from others. At most
+    It belongs to one thread; only `ready` and the flags of requests are for others, too. At most
     `max_pieces` are played at once, the others wait.
     """
 
@@ -120,13 +128,28 @@ class Session:
         decoding for nobody would cost time.
         Raises InputError where it asks for what the model can't do; nothing is begun then.
         """
+        return self.enter(self.ready(request, chunk_s=chunk_s, cancelled=cancelled), listened)
+
+    def ready(
+        self,
+        request: Inputs,
+        *,
+        chunk_s: float | None = None,
+        cancelled: threading.Event | None = None,
+    ) -> Ready:
+        """The first half of `submit`, for any thread: a long recording takes seconds."""
         flags = None if cancelled is None else [cancelled]
         (prepared,), notices = prepare(self._bundle, [request], self._settings, flags, chunk_s)
+        return Ready(prepared, notices)
+
+    def enter(self, ready: Ready, listened: threading.Event | None = None) -> Ticket:
+        """The second half of `submit`."""
+        prepared = ready.prepared
         index = self._loop.submit(prepared.job)
         maker = chunk_maker(self._bundle, index, prepared)
         n_steps = self._loop.progress(index).n_steps
         self._seats[index] = _Seat(prepared, maker, n_steps, listened=listened)
-        return Ticket(index, prepared.seed, notices)
+        return Ticket(index, prepared.seed, ready.notices)
 
     def progress(self, index: int) -> Progress:
         """How far a request has come that waits or is played; steps of diffusion included."""

@@ -134,7 +134,7 @@ def test_evaluation_from_prompts_to_table(
     judge = probes.Probes()
     truths = [probes.truth(c.score.brief, {n.instrument for n in c.score.notes}) for c in made]
     judge.fit([probes.features(c.wavs["original"]) for c in made], truths, steps=30)
-    result = evaluate.summary(made, judge, wavs[:6])
+    result = evaluate.summary(made, judge, [measure.colour_rows(wav) for wav in wavs[:6]])
     original, generated = result["original"], result["generated"]
     assert isinstance(original, dict)
     assert isinstance(generated, dict)

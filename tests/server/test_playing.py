@@ -9,7 +9,9 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
 import fanfare
 from fanfare.errors import CheckpointError
@@ -17,6 +19,7 @@ from fanfare.inputs import Inputs
 from fanfare.model import Model
 from fanfare.server import playing
 from fanfare.server.playing import Began, Heard, Part, Played, Players, Refused, Stopped
+from fanfare.session import Ready, Session
 
 
 def part(id: str, weights: str = "a", **fields: Any) -> Part:
@@ -91,6 +94,39 @@ def test_parts_of_two_models_play_at_once(shelf: Shelf) -> None:
     assert band.n_parts == 0
     band.close()
     assert shelf.n_alive == 0
+
+
+def test_a_recording_is_looked_at_while_others_play(
+    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tone = 0.1 * np.sin(np.arange(32000) / 20)
+    soundfile.write(tmp_path / "tone.wav", tone.astype(np.float32), 32000)
+    has_looked, look = threading.Event(), playing._ready
+
+    def slowly(session: Session, one: Part) -> Ready:
+        if one.inputs.input_audio is not None:
+            assert has_looked.wait(30)
+        return look(session, one)
+
+    monkeypatch.setattr(playing, "_ready", slowly)
+    band = players(shelf, max_pieces=2)
+    on = {"input_audio": str(tmp_path / "tone.wav"), "continuation": True}
+    parts = [part("long", **on), part("1"), part("2", seed=2), part("gone", **on)]
+    for one in parts:
+        band.submit(one)
+    events = play(band, 2)
+    assert ended(events, Began) == ended(events, Played) == ["1", "2"], "one seat is kept"
+    assert band.n_playing == 0
+    assert band.n_parts == 2
+    parts[3].cancelled.set()
+    has_looked.set()
+    events = play(band, 2)
+    assert ended(events, Played) == ["long"]
+    assert ended(events, Stopped) == ["gone"]
+    audio = next(event.audio for event in events if isinstance(event, Played))
+    alone = fanfare.load(shelf.folder, device="cpu", engine="torch").generate(parts[0].inputs)
+    assert (audio.codes == alone.codes).all()
+    band.close()
 
 
 def test_no_more_than_there_are_seats(shelf: Shelf) -> None:

@@ -123,6 +123,13 @@ def play_all(made: list[Case], model: Model, guidance: int = 3, batch: int = 10)
     return speed
 
 
+def play_freely(made: list[Case], model: Model) -> list[FloatArray]:
+    """As many pieces without any plan: what guidance departs from."""
+    settings = {"duration": DURATION_S, "classifier_free_guidance": 0}
+    requests = [{"prompt": c.prompt, "seed": c.seed, **settings} for c in made]
+    return [audio.samples[0] for audio in model.generate_batch(requests)]
+
+
 def _probe_examples(
     first: int, last: int, weights: str, bank: Path
 ) -> list[tuple[probes.Features, probes.Truth]]:
@@ -229,12 +236,11 @@ def over_seeds(made: list[Case], kind: str, judge: probes.Probes) -> tuple[Figur
     return means, spreads
 
 
-def summary(made: list[Case], judge: probes.Probes, heldout: list[FloatArray]) -> dict[str, object]:
-    """All figures of an evaluation."""
+def summary(made: list[Case], judge: probes.Probes, rows: list[FloatArray]) -> dict[str, object]:
+    """All figures of an evaluation; `rows` are the held-out renders' colours."""
     kinds = ("original", "codec", "generated")
     judged = {kind: over_seeds(made, kind, judge) for kind in kinds}
     right = [attributes_right(case) for case in made]
-    rows = [measure.colour_rows(wav) for wav in heldout]
     found = [
         (case.seed, fault)
         for case in made
@@ -264,12 +270,22 @@ def summary(made: list[Case], judge: probes.Probes, heldout: list[FloatArray]) -
 
 
 def beyond(
-    made: list[Case], model: Model, player: Player, n_trials: int, n_training: int
+    made: list[Case],
+    model: Model,
+    player: Player,
+    rows: list[FloatArray],
+    n_trials: int,
+    n_training: int,
 ) -> dict[str, object]:
-    """Figures of what isn't a prompt's piece: see `trials`."""
+    """Figures of what isn't a prompt's piece: see `trials`.
+
+    `rows` are the held-out renders' colours.
+    """
     group = made[:n_trials]
     prompts, sounds = [c.prompt for c in group], [c.wavs["original"] for c in group]
     found: dict[str, object] = dict(trials.trials(model, prompts, sounds, prompts[:3]))
+    free = play_freely(group, model)
+    found["frechet without a plan"] = measure.frechet([measure.colour_rows(w) for w in free], rows)
     taught = [wav for _, _, wav in render_pieces(0, n_training, PROBE_FRAMES, player)]
     found |= trials.memory(
         [c.codes for c in made if c.codes is not None],
@@ -328,9 +344,10 @@ def main() -> None:
     speed = play_all(made, model, options.guidance)
     judge = train_probes(options.weights, bank, options.probe_pieces)
     heldout = [w for _, _, w in render_pieces(30_000_000, 30_000_060, PROBE_FRAMES, player)]
-    result = summary(made, judge, heldout)
+    rows = [measure.colour_rows(wav) for wav in heldout]
+    result = summary(made, judge, rows)
     if options.trials:
-        result |= beyond(made, model, player, options.trials, options.training_pieces)
+        result |= beyond(made, model, player, rows, options.trials, options.training_pieces)
     result["music seconds per second, batch of 10"] = round(speed, 2)
     pictures(made, options.pictures)
     print(table(result))

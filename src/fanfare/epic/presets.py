@@ -42,8 +42,9 @@ class Preset:
 H200 = Preset(
     device="cuda", slots=6000, lm_slots=24000, start_with=768, heldout=64, workers=14, team=1,
     codec=CodecRecipe(
-        minutes=5.6, batch=96, warmup_steps=300, adversary_width=16, polish_minutes=1.8,
-        polish_excerpts=3000, refresh_steps=3, checkpoint_minutes=1.5, figures_steps=100,
+        minutes=5.6, batch=96, warmup_steps=300, adversary_width=16, adversary_rows=24,
+        polish_minutes=1.8, polish_excerpts=3000, refresh_steps=3, checkpoint_minutes=1.5,
+        figures_steps=100,
     ),
     lm=LmRecipe(
         minutes=9.8, dim=288, n_layers=6, n_heads=4, batch=128, adam_lr=1.5e-3,

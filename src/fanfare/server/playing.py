@@ -22,7 +22,7 @@ from fanfare.piece import Audio
 from fanfare.predict import Finished, Progress
 from fanfare.server.memory import give_back, memory_in_use, size_on_disk
 from fanfare.server.shelf import Place, place_in_memory
-from fanfare.session import MAX_PIECES, Canceled, Failed, Session
+from fanfare.session import MAX_PIECES, Canceled, Failed, Ready, Session
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +101,7 @@ class _Player:
 
     Attributes:
         parts: that are played or wait for a row, by the session's index.
+        readied: that have a seat, and whose recordings are being looked at.
         n_bytes: that it takes.
         used_s: when it last played.
         is_leaving: it takes nothing more, and goes when it is done.
@@ -111,7 +112,13 @@ class _Player:
     n_bytes: int
     used_s: float
     parts: dict[int, Part] = field(default_factory=dict)
+    readied: dict[Part, Future[Ready]] = field(default_factory=dict)
     is_leaving: bool = False
+
+    @property
+    def n_seated(self) -> int:
+        """Parts that it has promised to play."""
+        return len(self.parts) + len(self.readied)
 
 
 class Players:
@@ -135,6 +142,7 @@ class Players:
         self._asked: list[str] = []  # to be loaded when there is room
         self._failed: dict[str, str] = {}  # to load, and why
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
+        self._listener = ThreadPoolExecutor(1, thread_name_prefix="listener")
         self.is_held = False  # nobody new is let in
         self.n_steps = 0  # so far, each of all parts that were played then
         self.n_rows = 0  # parts, summed over all steps
@@ -157,7 +165,7 @@ class Players:
     @property
     def n_parts(self) -> int:
         """Parts that wait or are played."""
-        return len(self._waiting) + self.n_playing
+        return len(self._waiting) + sum(player.n_seated for player in self._all())
 
     @property
     def n_playing(self) -> int:
@@ -178,12 +186,12 @@ class Players:
 
     def tick(self) -> list[PlayEvent]:
         """Load and admit what can be, then one step of all who are played."""
-        events = self._loaded() + self._admitted()
+        events = self._loaded() + self._admitted() + self._entered()
         self._want_asked()
         for player in self._all():
             if player.parts:
                 events += self._stepped(player)
-        for player in [p for p in self._leaving if not p.parts]:
+        for player in [p for p in self._leaving if not p.n_seated]:
             self._leaving.remove(player)
             _close(player)
         return events
@@ -224,6 +232,7 @@ class Players:
     def close(self) -> None:
         """Forget everything."""
         self._loader.shutdown(wait=False, cancel_futures=True)
+        self._listener.shutdown(wait=False, cancel_futures=True)
         for name in list(self._players):
             self._leave(name)
         for player in self._leaving:
@@ -278,21 +287,31 @@ class Players:
                 self._want(part.weights)
                 is_late = self._clock() - part.came_s > PATIENCE_S
                 is_held = is_late and not self._is_loading(part.weights)
-            elif len(player.parts) >= self._max_pieces:
+            elif player.n_seated >= self._max_pieces:
                 still.append(part)
+            elif part.inputs.input_audio is not None:
+                # Recordings are looked at elsewhere: a long one takes seconds.
+                player.readied[part] = self._listener.submit(_ready, player.session, part)
             else:
                 events.append(self._begun(player, part))
         self._waiting = still
         return events
 
-    def _begun(self, player: _Player, part: Part) -> PlayEvent:
-        """Give a part a seat."""
-        # Diffusion can only begin when all is known, so that there is nothing to hear before.
-        chunk_s = None if part.inputs.multi_band_diffusion else CHUNK_S
+    def _entered(self) -> list[PlayEvent]:
+        """Begin what has been made ready."""
+        events: list[PlayEvent] = []
+        for player in [] if self.is_held else self._all():
+            for part in [part for part, ready in player.readied.items() if ready.done()]:
+                events.append(self._begun(player, part, player.readied.pop(part)))
+        return events
+
+    def _begun(self, player: _Player, part: Part, ready: Future[Ready] | None = None) -> PlayEvent:
+        """Play a part from now on."""
+        if part.cancelled.is_set():
+            return Stopped(part)
         try:
-            ticket = player.session.submit(
-                part.inputs, chunk_s=chunk_s, cancelled=part.cancelled, listened=part.listened
-            )
+            made = _ready(player.session, part) if ready is None else ready.result()
+            ticket = player.session.enter(made, part.listened)
         except Exception as error:
             return Refused(part, _reason(part, error))
         player.parts[ticket.index] = part
@@ -358,7 +377,7 @@ class Players:
             used = sum(player.n_bytes for player in self._all())
             if used + n_bytes <= self._budget_bytes:
                 return True
-            idle = [n for n, player in self._players.items() if not player.parts and n != keep]
+            idle = [n for n, player in self._players.items() if not player.n_seated and n != keep]
             if not idle:
                 return False
             oldest = min(idle, key=lambda n: self._players[n].used_s)
@@ -369,6 +388,12 @@ class Players:
         player = self._players.pop(name)
         player.is_leaving = True
         self._leaving.append(player)
+
+
+def _ready(session: Session, part: Part) -> Ready:
+    # Diffusion can only begin when all is known, so that there is nothing to hear before.
+    chunk_s = None if part.inputs.multi_band_diffusion else CHUNK_S
+    return session.ready(part.inputs, chunk_s=chunk_s, cancelled=part.cancelled)
 
 
 def _close(player: _Player) -> None:
