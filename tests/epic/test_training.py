@@ -246,6 +246,13 @@ def test_the_language_model_trains_exports_and_plays(
     again = LmTrainer(replace(LM, minutes=LM.minutes * 2), data)
     list(again.train(tmp_path / "lm.pt", data))
     assert again.step > trainer.step
+    plainly = LmTrainer(replace(LM, temperatures=()), None)
+    plainly.restore(tmp_path / "lm.pt")
+    heads = [head.weight.clone() for head in plainly.finished().heads]
+    tempered = LmTrainer(replace(LM, temperatures=(1.0, 0.5)), None)
+    tempered.restore(tmp_path / "lm.pt")
+    for k, (head, plain) in enumerate(zip(tempered.finished().heads, heads, strict=True)):
+        assert torch.equal(head.weight, 2 * plain if k == 1 else plain)
     extra = {"plan": LAYOUT_2.to_json()}
     save_own(tmp_path / "model", name="x", lm=again.finished(), codec=codec, extra=extra)
     audio = fanfare.load(tmp_path / "model").generate(prompt="calm harp", duration=1, seed=3)

@@ -50,6 +50,8 @@ class LmRecipe:
             model gets to know what slides out of its window.
         full_probability: share of excerpts that get the whole plan.
         null_probability: share that get none.
+        temperatures: at which each book of the finished model is drawn when temperature 1 is asked
+            for; its heads are divided by them.
     """
 
     minutes: float = 55.0
@@ -65,6 +67,7 @@ class LmRecipe:
     muon_lr: float = 0.008
     null_probability: float = 0.1
     full_probability: float = 0.5
+    temperatures: tuple[float, ...] = (0.8, 0.7, 0.6, 0.5, 0.5, 0.5)
     refresh_steps: int = 4
     figures_steps: int = 50
     gate_minutes: float = 2.0
@@ -283,10 +286,12 @@ class LmTrainer:
         }  # fmt: skip
 
     def finished(self) -> LanguageModel:
-        """The model with averaged weights."""
+        """The model with averaged weights, its heads divided by their temperatures."""
         with torch.no_grad():
             for parameter, average in zip(self.model.parameters(), self.average, strict=True):
                 parameter.copy_(average)
+            for head, temperature in zip(self.model.heads, self.recipe.temperatures, strict=False):
+                head.get_parameter("weight").div_(temperature)
         return self.model.eval()
 
     def save(self, path: Path) -> None:
