@@ -123,7 +123,7 @@ def test_the_codec_resumes_where_it_was(small: Pieces, tmp_path: Path) -> None:
     third = CodecTrainer(CODEC)
     third.restore(path)
     assert third.is_done
-    polished = [p for o in third.optimizers for group in o.param_groups for p in group["params"]]
+    polished = third.optimizers.parameters
     assert len(polished) == len(third.decoding)
     assert not any(encoder is p for p in polished for encoder in third.encoding)
     assert not list(tmp_path.glob("*.partial"))

@@ -66,8 +66,9 @@ class Pool:
         self.size, self.device, self.layout = size, device, layout
         self.streams = device.type != "cpu" if streams is None else streams
         self.n_filled = self.n_made = 0
-        self._is_kept = kept_in is not None and not self.streams
-        self._folder = kept_in if kept_in and self._is_kept else Path(tempfile.mkdtemp())
+        kept_in = None if self.streams else kept_in
+        self._is_kept = kept_in is not None
+        self._folder = kept_in or Path(tempfile.mkdtemp(prefix="epic-pool-"))
         self._folder.mkdir(parents=True, exist_ok=True)
         self._seed, self._workers, self._bank = seed, workers, bank
         self._encode: Encode | None = None

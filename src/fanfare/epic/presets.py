@@ -63,7 +63,7 @@ CPU = Preset(
         minutes=26.0, adversary_rows=2, polish_minutes=12.0, polish_adversary_from=0.4
     ),
     lm=LmRecipe(minutes=58.0),
-    diffusion=DiffusionRecipe(minutes=0.0),  # what a CPU can do in a quarter of an hour isn't music
+    diffusion=DiffusionRecipe(minutes=0.0),
 )  # fmt: skip
 """Two cores: 110 minutes, rendering and turning into codes included; no band models."""
 

@@ -7,6 +7,7 @@ N samples of mono audio at 32 kHz, D features, P tempi.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -159,19 +160,13 @@ class Probes:
                 mean, std = x.mean(), x.std()
             self.scale[name] = (mean, std)
             x = (x - mean) / std
-            rate = 1e-3 if name == "ear" else 2e-3
-            optimizer = torch.optim.AdamW(net.parameters(), rate, weight_decay=0.05)
+            lesson = LESSONS[name]
+            optimizer = torch.optim.AdamW(net.parameters(), lesson.rate, weight_decay=0.05)
             net.train()
             for _ in range(steps):
-                rows = torch.randint(len(x), (32 if name == "ear" else 128,))
-                a, b = x[rows], y[rows]
-                if name == "key":
-                    a, b = transposed(a, b)
-                if name == "ear":
-                    start = int(torch.randint(max(a.shape[1] - EXCERPT_FRAMES, 0) + 1, ()))
-                    a = a[:, start : start + EXCERPT_FRAMES]
-                out = net(a + 0.1 * torch.randn_like(a))
-                loss = ear_loss(out, b) if name == "ear" else F.cross_entropy(out, b)
+                rows = torch.randint(len(x), (lesson.n_rows,))
+                a, b = lesson.vary(x[rows], y[rows])
+                loss = lesson.loss(net(a + 0.1 * torch.randn_like(a)), b)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -219,3 +214,31 @@ def tempo_agrees(a: int, b: int, slack: float = 0.04) -> bool:
     """Whether two tempo classes lie within `slack` of each other."""
     x, y = a + MIN_FRAMES_PER_BEAT, b + MIN_FRAMES_PER_BEAT
     return abs(x / y - 1) <= slack
+
+
+def excerpted(rows: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The same stretch of all pieces [B, T, N_MELS], wherever it begins."""
+    start = int(torch.randint(max(rows.shape[1] - EXCERPT_FRAMES, 0) + 1, ()))
+    return rows[:, start : start + EXCERPT_FRAMES], targets
+
+
+def unvaried(rows: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """What it is given."""
+    return rows, targets
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """How a probe is trained: learning rate, rows a step, how these are varied, and its loss."""
+
+    rate: float = 2e-3
+    n_rows: int = 128
+    vary: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] = unvaried
+    loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy
+
+
+LESSONS = {
+    "tempo": Lesson(),
+    "key": Lesson(vary=transposed),
+    "ear": Lesson(1e-3, 32, excerpted, ear_loss),
+}

@@ -2,8 +2,7 @@
 
 Losses: waveform L1 alone at first; then log-mel L1 and spectral convergence at several scales
 beside it. Second stage ("polish"): the encoder is fixed, codebooks are fitted anew by k-means, and
-the decoder is trained on what they give, by the same losses and by an adversary's. Hidden matrices
-are trained with Muon, the rest with AdamW.
+the decoder is trained on what they give, by the same losses and by an adversary's.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from fanfare.epic.adversary import Adversary
 from fanfare.epic.clock import Deadline
 from fanfare.epic.listen import HOP, SAMPLE_RATE_HZ
 from fanfare.epic.losses import SpectralLoss, averages, balanced, cosine, norm_ratio, si_sdr
+from fanfare.epic.optimizers import Optimizers
 from fanfare.epic.train_quantizer import LATENT, TrainingQuantizer
 from fanfare.nn.lapped import Analysis, LappedCodec, LappedConfig, Outlet, Synthesis, transformed
 
@@ -53,7 +53,7 @@ class CodecRecipe:
         warmup_steps: steps before quantising starts (with k-means on recent latents).
         spectral_share: of the gradient, beside the waveform's 1.
         adversary_width: channels of the judges; 0 = there are none.
-        adversary_from: share of the first stage after which they have a say.
+        adversary_from: share of the first stage after which they have a say; above 1 = never.
         adversary_rows: excerpts of a batch that are judged; 0 = all.
         polish_minutes: of the second stage.
         polish_adversary_from: share of it after which the judges have a say.
@@ -118,24 +118,11 @@ class CodecTrainer:
         """Whether both stages are over."""
         return self.polish_s >= self.recipe.polish_minutes * 60
 
-    def _optimizers(self, module: nn.Module) -> list[torch.optim.Optimizer]:
-        """Muon for the matrices inside blocks, AdamW for all else."""
-        named = list(module.named_parameters())
-        hidden = [p for name, p in named if name.endswith((".up.weight", ".down.weight"))]
-        others = [p for name, p in named if not name.endswith((".up.weight", ".down.weight"))]
+    def _optimizers(self, module: nn.Module) -> Optimizers:
         recipe = self.recipe
-        return [
-            torch.optim.Muon(hidden, lr=recipe.muon_lr, weight_decay=0.02),
-            torch.optim.AdamW(others, recipe.adam_lr, betas=(0.8, 0.99), weight_decay=1e-2),
-        ]
-
-    def _set_rates(self, factor: float) -> None:
-        for optimizer, peak in zip(
-            self.optimizers, (self.recipe.muon_lr, self.recipe.adam_lr), strict=True
-        ):
-            for group in optimizer.param_groups:
-                group["lr"] = peak * factor
-            optimizer.zero_grad()
+        return Optimizers(
+            module, is_hidden, muon_lr=recipe.muon_lr, adam_lr=recipe.adam_lr, betas=(0.8, 0.99)
+        )
 
     @torch.no_grad()
     def _learn_level(self, x: Tensor) -> None:
@@ -197,7 +184,7 @@ class CodecTrainer:
     def _step(self, x: Tensor) -> Figures:
         done = self.spent_s / max(self.recipe.minutes * 60, 1e-9)
         warm = min(1.0, (self.step + 1) / 100)
-        self._set_rates(warm * (0.03 + 0.97 * cosine(done)))
+        self.optimizers.begin(warm * (0.03 + 0.97 * cosine(done)))
         with self._bf16():
             z = self.model.encoder(x.unsqueeze(1)).float()
         if self.step == self.recipe.warmup_steps:
@@ -218,14 +205,13 @@ class CodecTrainer:
         assert latents.grad is not None
         z.backward(latents.grad + self._pull(latents.grad, pull))
         norm = nn.utils.clip_grad_norm_(self.parameters, self.recipe.max_norm)
-        for optimizer in self.optimizers:
-            optimizer.step()
+        self.optimizers.step()
         self._follow(0.999)
         return {**figures, "grad": norm, "left": pull.std() / z.detach().std()}
 
     def _polish(self, x: Tensor) -> Figures:
         done = self.polish_s / max(self.recipe.polish_minutes * 60, 1e-9)
-        self._set_rates(self.recipe.polish_lr_share * (0.02 + 0.98 * cosine(done)))
+        self.optimizers.begin(self.recipe.polish_lr_share * (0.02 + 0.98 * cosine(done)))
         with torch.no_grad(), self._bf16():
             latents = self.model.encoder(x.unsqueeze(1)).float()
             z, _ = self.quantizer(latents)
@@ -234,8 +220,7 @@ class CodecTrainer:
         judged = bool(self.judging) and done >= self.recipe.polish_adversary_from
         figures = self._reconstruct(y.float(), x, 1.0, judged=judged)
         nn.utils.clip_grad_norm_(self.decoding, self.recipe.max_norm)
-        for optimizer in self.optimizers:
-            optimizer.step()
+        self.optimizers.step()
         self._follow(0.998)
         return figures
 
@@ -328,7 +313,7 @@ class CodecTrainer:
         """Writes a checkpoint."""
         state = {
             "model": self.model.state_dict(), "quantizer": self.quantizer.state_dict(),
-            "optimizers": [o.state_dict() for o in self.optimizers], "average": self.average,
+            "optimizers": self.optimizers.state(), "average": self.average,
             "names": [name for name, _ in self.model.named_parameters()], "step": self.step,
             "adversary": self.adversary.state_dict(),
             "judging": self.judging.state_dict() if self.judging else None,
@@ -350,11 +335,15 @@ class CodecTrainer:
             self._fix_encoder()
         if "optimizers" not in state:
             return
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+        self.optimizers.restore(state["optimizers"])
         self.adversary.load_state_dict(state["adversary"])
         if self.judging is not None and state["judging"] is not None:
             self.judging.load_state_dict(state["judging"])
+
+
+def is_hidden(name: str, parameter: Tensor) -> bool:
+    """Whether Muon trains it: the matrices inside blocks."""
+    return name.endswith((".up.weight", ".down.weight"))
 
 
 def crops(pieces: Wavs, recipe: CodecRecipe, device: torch.device) -> Tensor:

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from fanfare.epic.clock import Deadline
 from fanfare.epic.layout import LAYOUT_2, Layout
 from fanfare.epic.losses import averages, cosine
+from fanfare.epic.optimizers import Optimizers
 from fanfare.epic.pool import Encode
 from fanfare.epic.team import Team
 from fanfare.epic.train_quantizer import CODEBOOK_SIZE
@@ -144,13 +145,10 @@ class LmTrainer:
         if data is not None:
             self._scale_inputs(data)
         self.forward = torch.compile(self.model, dynamic=False)
-        hidden = [p for n, p in self.model.named_parameters() if is_hidden(n, p)]
-        others = [p for n, p in self.model.named_parameters() if not is_hidden(n, p)]
-        self.optimizers: list[torch.optim.Optimizer] = [
-            torch.optim.Muon(hidden, lr=recipe.muon_lr, weight_decay=0.02),
-            torch.optim.AdamW(others, recipe.adam_lr, betas=(0.9, 0.95), weight_decay=0.01),
-        ]
-        self.peaks = [recipe.muon_lr, recipe.adam_lr]
+        self.optimizers = Optimizers(
+            self.model, is_hidden, muon_lr=recipe.muon_lr, adam_lr=recipe.adam_lr,
+            betas=(0.9, 0.95),
+        )  # fmt: skip
         self.average = [p.detach().clone() for p in self.model.parameters()]
         self.pattern = DelayPattern(self.model.config.delays, self.model.config.special_token)
         self.step, self.started_step, self.spent_s = 0, 0, 0.0
@@ -217,10 +215,7 @@ class LmTrainer:
     def _step(self, data: Codes, rng: np.random.Generator) -> Tensor:
         done = self.spent_s / max(self.recipe.minutes * 60, 1e-9)
         warm = min(1.0, (self.step - self.started_step + 1) / 60)
-        for optimizer, peak in zip(self.optimizers, self.peaks, strict=True):
-            for group in optimizer.param_groups:
-                group["lr"] = peak * warm * (0.02 + 0.98 * cosine(done))
-            optimizer.zero_grad()
+        self.optimizers.begin(warm * (0.02 + 0.98 * cosine(done)))
         late = done > 1 - self.recipe.late_share
         n_rows = max(self.recipe.batch // self.team.size // (2 if late else 1), 1)
         n_frames = self.recipe.crop_frames * (2 if late else 1)
@@ -230,8 +225,7 @@ class LmTrainer:
         books.mean().backward()
         self.team.average(list(self.model.parameters()))
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        for optimizer in self.optimizers:
-            optimizer.step()
+        self.optimizers.step()
         self.step += 1
         decay = min(0.998, (self.step + 1) / (self.step + 10))
         with torch.no_grad():
@@ -299,7 +293,7 @@ class LmTrainer:
         state: dict[str, Any] = {
             "model": self.model.state_dict(), "average": self.average,
             "names": [name for name, _ in self.model.named_parameters()],
-            "optimizers": [o.state_dict() for o in self.optimizers],
+            "optimizers": self.optimizers.state(),
             "step": self.step, "spent_s": self.spent_s, "gate": self.last_gate,
         }  # fmt: skip
         partial = path.with_suffix(".partial")
@@ -316,8 +310,7 @@ class LmTrainer:
         if "optimizers" not in state:
             self.started_step = self.step  # the optimisers have to get warm again
             return
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+        self.optimizers.restore(state["optimizers"])
 
 
 def is_hidden(name: str, parameter: Tensor) -> bool:

@@ -239,7 +239,7 @@ class Residual(nn.Module):
         return self.shortcut(x) + made
 
 
-class Codes(Protocol):
+class Books(Protocol):
     """What fixes the shapes of codebooks."""
 
     @property
@@ -258,7 +258,7 @@ class Codes(Protocol):
 class Quantizer(nn.Module):
     """Codebooks, each of which names what those before it left over."""
 
-    def __init__(self, config: Codes) -> None:
+    def __init__(self, config: Books) -> None:
         super().__init__()
         self.layers = nn.ModuleList(QuantizerLayer(config) for _ in range(config.n_codebooks))
 
@@ -285,7 +285,7 @@ class Quantizer(nn.Module):
 class QuantizerLayer(nn.Module):
     """Holds a codebook."""
 
-    def __init__(self, config: Codes) -> None:
+    def __init__(self, config: Books) -> None:
         super().__init__()
         self.codebook = Codebook(config)
 
@@ -293,7 +293,7 @@ class QuantizerLayer(nn.Module):
 class Codebook(nn.Module):
     """Vectors `embed` [card, D], each of which is a code."""
 
-    def __init__(self, config: Codes) -> None:
+    def __init__(self, config: Books) -> None:
         super().__init__()
         self.embed: Tensor
         self.register_buffer("embed", torch.zeros(config.card, config.latent_dim))

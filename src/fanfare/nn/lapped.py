@@ -11,9 +11,8 @@ B batch, W width, D latent width, K codebooks, T frames, N samples, h samples pe
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -69,10 +68,6 @@ class LappedConfig:
     def transform_hop(self) -> int:
         """Samples, and coefficients, per transform: h."""
         return self.hop // self.n_transforms
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self)
 
 
 class LappedCodec(nn.Module):

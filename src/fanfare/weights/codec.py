@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from math import prod
 from pathlib import Path
 from typing import Any, get_args
@@ -226,7 +227,7 @@ def lapped_config(given: Mapping[str, Any], what: str) -> LappedConfig:
 def codec_values(config: EncodecConfig | LappedConfig) -> dict[str, Any]:
     """A codec's configuration as JSON values."""
     if isinstance(config, LappedConfig):
-        return {"model_type": LAPPED, **config.to_dict()}
+        return {"model_type": LAPPED, **asdict(config)}
     return encodec_values(config)
 
 
