@@ -126,6 +126,28 @@ def test_the_recipe_runs_stage_by_stage_and_leaves_a_model(bank: Path, tmp_path:
 
 
 @pytest.mark.usefixtures("_fast")
+def test_a_checkpoint_is_gone_on_from(bank: Path, tmp_path: Path) -> None:
+    """Its codes stay what they are, its language model isn't begun anew, its decoder is another."""
+    preset = replace(small(), codec=replace(small().codec, minutes=0.0, polish_minutes=0.02))
+    first = fanfare.load("epic-mini").bundle
+    with recipe.Run(tmp_path / "run", preset, bank, onward=first.source) as run:
+        run.preset = replace(
+            run.preset, lm=replace(run.preset.lm, minutes=0.002, muon_lr=1e-9, adam_lr=1e-9)
+        )
+        assert recipe.go(run) == ""
+        recipe.export(run, tmp_path / "second")
+    second = fanfare.load(tmp_path / "second")
+    wav = 0.1 * torch.randn(1, 1, 32000)
+    assert torch.equal(second.bundle.codec.encode(wav), first.codec.encode(wav))
+    assert second.bundle.codec.model.config.decoder_blocks == SHAPE.decoder_blocks
+    for name, weights in first.lm.named_parameters():
+        if name.startswith("layers."):
+            assert torch.allclose(second.bundle.lm.get_parameter(name), weights, atol=2e-3), name
+    assert second.bundle.extra["plan"] == LAYOUT_2.to_json()
+    assert np.isfinite(second.generate(prompt="dark choir", duration=1, seed=1).samples).all()
+
+
+@pytest.mark.usefixtures("_fast")
 def test_pieces_stream_in_and_replace_the_oldest(
     bank: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 
 from fanfare.errors import CheckpointError
 from fanfare.nn.codec import Codec
+from fanfare.nn.encodec import Encodec, EncodecConfig
 from fanfare.nn.lapped import LappedCodec, LappedConfig, basis, transformed, untransformed
 from fanfare.weights.codec import codec_values, lapped_config, load_codec_folder
 from fanfare.weights.write import write_json, write_tensors
@@ -58,6 +60,40 @@ def test_a_codec_is_written_and_read(tmp_path: Path) -> None:
     assert torch.equal(codec.decode(codes), Codec(model).decode(codes))
 
 
+def listening(**changes: Any) -> LappedConfig:
+    """A codec of our own that listens through an EnCodec."""
+    encodec = EncodecConfig(32000, (8, 5, 4, 4), 3, card=32, n_filters=2, n_lstm_layers=1)
+    return replace(SMALL, encodec=replace(encodec, **changes))
+
+
+def test_codes_of_an_encodec_are_played_by_another_decoder(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = listening()
+    assert config.encodec is not None
+    theirs, model = Encodec(config.encodec).eval(), LappedCodec(config).eval()
+    for codebook in theirs.quantizer.codebooks():
+        torch.nn.init.normal_(codebook.embed)
+    model.encoder.load_state_dict(theirs.encoder.state_dict())
+    model.quantizer.load_state_dict(theirs.quantizer.state_dict())
+    write_json(tmp_path / "config.json", codec_values(config))
+    write_tensors(tmp_path / "model.safetensors", model.state_dict(), torch.float32)
+    codec = load_codec_folder(tmp_path, channels=1, n_codebooks=3, device="cpu")
+    assert codec.model.config == config
+    codes = codec.encode(torch.randn(1, 1, 6400))
+    torch.manual_seed(1)
+    assert torch.equal(codec.encode(wav := torch.randn(1, 1, 6400)), Codec(theirs).encode(wav))
+    assert torch.equal(codec.decode(codes), Codec(model).decode(codes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"sample_rate_hz": 16000}, {"latent_dim": 64}, {"card": 64}, {"ratios": (8, 5, 4)}],
+)
+def test_an_encodec_of_other_codes_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(CheckpointError, match="encodec"):
+        lapped_config(codec_values(listening(**changes)), "this")
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
@@ -69,6 +105,8 @@ def test_a_codec_is_written_and_read(tmp_path: Path) -> None:
         ({"decoder_blocks": 10**9}, "decoder_blocks"),
         ({"card": None}, "card"),
         ({"model_type": "other"}, "model_type"),
+        ({"encodec": "encodec_32khz"}, "encodec"),
+        ({"encodec": {"model_type": "encodec"}}, "upsampling_ratios"),
     ],
 )
 def test_values_that_no_codec_has_are_refused_by_name(changes: dict[str, Any], named: str) -> None:

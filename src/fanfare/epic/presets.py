@@ -67,6 +67,16 @@ CPU = Preset(
 )  # fmt: skip
 """Two cores: 110 minutes, rendering and turning into codes included; no band models."""
 
+ONWARD = replace(
+    CPU,
+    codec=replace(
+        CPU.codec, minutes=0.0, polish_minutes=38.0, polish_lr_share=1.0,
+        polish_adversary_from=0.45, batch=12,
+    ),
+    lm=replace(CPU.lm, minutes=55.0, adam_lr=8e-4, muon_lr=0.005),
+)  # fmt: skip
+"""For going on from a checkpoint: a decoder from nothing, a language model at lower rates."""
+
 REHEARSAL = replace(
     H200,
     device="cpu", slots=24, lm_slots=24, start_with=24, heldout=4, workers=2, n_frames=320,
@@ -94,4 +104,6 @@ CHECK = replace(
 )  # fmt: skip
 """Every stage for some seconds, on the GPU: to find out what doesn't run there, first."""
 
-PRESETS = {"h200": H200, "cpu": CPU, "rehearsal": REHEARSAL, "check": CHECK}
+PRESETS = {
+    "h200": H200, "cpu": CPU, "onward": ONWARD, "rehearsal": REHEARSAL, "check": CHECK,
+}  # fmt: skip

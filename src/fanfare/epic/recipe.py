@@ -8,7 +8,8 @@
 Every stage has minutes of its own (`presets`), and a command may have an end (`--stop-after`):
 then everything is saved, and the same command goes on. With `--out`, what is needed to go on
 elsewhere is left there in few files (`carry`), and nothing is exported; `--carry` reads them on a
-machine that has nothing else.
+machine that has nothing else. With `--onward`, a checkpoint's codes are kept: a new decoder of them
+is trained, and its language model goes on, on new pieces.
 Needed: torch, numpy and a bank, which is cut from the system's SoundFont where there is none yet
 (`bank`); nothing is downloaded.
 """
@@ -31,13 +32,15 @@ from fanfare.epic.bank import ensure
 from fanfare.epic.card import FILE as CARD_FILE
 from fanfare.epic.card import model_card
 from fanfare.epic.clock import Deadline
-from fanfare.epic.layout import LAYOUT_2
+from fanfare.epic.inherit import Start
+from fanfare.epic.layout import LAYOUT_2, Layout
 from fanfare.epic.pool import Pool, Size, opened
 from fanfare.epic.presets import PRESETS, Preset
 from fanfare.epic.team import Team, work_together
 from fanfare.epic.train_codec import CodecTrainer
 from fanfare.epic.train_diffusion import DiffusionTrainer
 from fanfare.epic.train_lm import Fixed, LmTrainer, encoder_of
+from fanfare.nn.encodec import Encodec
 from fanfare.nn.lapped import LappedCodec
 
 HELDOUT_SEED = 10_000_000
@@ -58,13 +61,25 @@ class Run:
     """One training run in a folder, whose files are its checkpoints."""
 
     def __init__(
-        self, folder: Path, preset: Preset, bank: Path, deadline: Deadline | None = None
+        self,
+        folder: Path,
+        preset: Preset,
+        bank: Path,
+        deadline: Deadline | None = None,
+        onward: Path | None = None,
     ) -> None:
-        self.folder, self.preset, self.bank = folder, preset, bank
+        """`onward`: the checkpoint whose codes are kept; the preset's sizes give way to its own."""
+        self.folder, self.bank = folder, bank
         self.device = torch.device(preset.device)
         self.deadline = deadline or Deadline()
         named = {name: replace(one, device=preset.device) for name, one in PRESETS.items()}
         self.name = next((name for name, one in named.items() if one == preset), "own")
+        self.preset = preset
+        self.codes_of: Encodec | LappedCodec | None = None
+        self.start: Start | None = None
+        if onward is not None:
+            self.codes_of, self.start = beginning(onward)
+            self.preset = fitted(preset, self.start)
         self.pieces: Pool | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -77,7 +92,7 @@ class Run:
 
     def codec(self) -> CodecTrainer:
         """Trains the codec, as far as time allows, or opens the trained one."""
-        trainer = CodecTrainer(self.preset.codec, self.device)
+        trainer = CodecTrainer(self.preset.codec, self.device, self.codes_of)
         checkpoint = self.folder / "codec.pt"
         if checkpoint.exists():
             trainer.restore(checkpoint)
@@ -96,7 +111,7 @@ class Run:
                 return trained
         if self.device.type != "cpu":
             data, heldout = self._codes(codec), self._heldout(codec)
-            trainer = LmTrainer(self.preset.lm, data, device=self.device)
+            trainer = LmTrainer(self.preset.lm, data, device=self.device, start=self.start)
             for figures in trainer.train(checkpoint, heldout, self.deadline):
                 report("lm", figures)
             return trainer
@@ -105,9 +120,12 @@ class Run:
         torch.save({"codes": heldout.codes, "plans": heldout.plans}, self.folder / "heldout.pt")
         # The deadline, too, is on a clock that all processes share.
         work_together(
-            partial(train_lm, self.preset, self.folder, pool.path("x").parent, self.deadline.at_s),
+            partial(
+                train_lm, self.preset, self.folder, pool.path("x").parent, self.deadline.at_s,
+                self.start,
+            ),
             self.preset.team,
-        )
+        )  # fmt: skip
         trainer = LmTrainer(self.preset.lm, None)
         trainer.restore(checkpoint)
         return trainer
@@ -220,11 +238,31 @@ class Run:
         return made
 
 
-def train_lm(preset: Preset, folder: Path, pool: Path, stop_at_s: float, team: Team) -> None:
+def beginning(folder: Path) -> tuple[Encodec | LappedCodec, Start]:
+    """Codec and language model of a checkpoint, to go on from."""
+    from fanfare.weights.load import load_bundle  # late, as for the export
+
+    bundle = load_bundle(folder)
+    return bundle.codec.model, Start(bundle.lm, Layout.from_json(bundle.extra.get("plan")))
+
+
+def fitted(preset: Preset, start: Start) -> Preset:
+    """The preset with the sizes of what it begins with."""
+    config = start.lm.config
+    lm = replace(
+        preset.lm, n_codebooks=config.n_codebooks, dim=config.dim, n_layers=config.n_layers,
+        n_heads=config.n_heads, past_context=config.past_context or preset.lm.past_context,
+    )  # fmt: skip
+    return replace(preset, codec=replace(preset.codec, n_codebooks=config.n_codebooks), lm=lm)
+
+
+def train_lm(
+    preset: Preset, folder: Path, pool: Path, stop_at_s: float, start: Start | None, team: Team
+) -> None:
     """One team member's part in training the language model on a CPU."""
     data = Fixed(opened(pool / "codes.npy"), opened(pool / "plans.npy"))
     kept = torch.load(folder / "heldout.pt", weights_only=True)
-    trainer = LmTrainer(preset.lm, data, team)
+    trainer = LmTrainer(preset.lm, data, team, start=start)
     heldout = Fixed(kept["codes"], kept["plans"])
     for figures in trainer.train(folder / "lm.pt", heldout, Deadline(stop_at_s)):
         report("lm", figures)
@@ -276,6 +314,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/epic"))
     parser.add_argument("--bank", type=Path, default=Path("runs/epic.bank"))
     parser.add_argument("--target", type=Path, help="where to export (default: FOLDER/epic-mini)")
+    parser.add_argument("--onward", type=Path, help="checkpoint whose codes are kept")
     parser.add_argument("--stop-after", type=float, help="minutes after which this command ends")
     parser.add_argument("--carry", type=Path, help="folder with the state of another machine")
     parser.add_argument("--out", type=Path, help="folder for the state that is to travel")
@@ -288,7 +327,7 @@ def main() -> None:
     if options.carry is not None:
         resume(options.carry, options.folder)
     target = options.target or options.folder / "epic-mini"
-    with Run(options.folder, preset, options.bank, deadline) as run:
+    with Run(options.folder, preset, options.bank, deadline, options.onward) as run:
         try:
             unfinished = go(run)
         finally:  # whatever happens in a stage, the ones before it are worth keeping

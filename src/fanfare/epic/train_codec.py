@@ -2,7 +2,8 @@
 
 Losses: waveform L1 alone at first; then log-mel L1 and spectral convergence at several scales
 beside it. Second stage ("polish"): the encoder is fixed, codebooks are fitted anew by k-means, and
-the decoder is trained on what they give, by the same losses and by an adversary's.
+the decoder is trained on what they give, by the same losses and by an adversary's. A trainer that
+is given a codec keeps its codes: it only trains a new decoder of them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from fanfare.epic.listen import HOP, SAMPLE_RATE_HZ
 from fanfare.epic.losses import SpectralLoss, averages, balanced, cosine, norm_ratio, si_sdr
 from fanfare.epic.optimizers import Optimizers
 from fanfare.epic.train_quantizer import LATENT, TrainingQuantizer
+from fanfare.nn.encodec import Encodec
 from fanfare.nn.lapped import Analysis, LappedCodec, LappedConfig, Outlet, Synthesis, transformed
 
 Figures = dict[str, Tensor]
@@ -48,7 +50,8 @@ class CodecRecipe:
 
     Attributes:
         minutes: wall-clock length of the first stage; learning rates follow the clock.
-        shape: everything of the codec, but for its number of codebooks.
+        n_codebooks: of a codec that isn't given.
+        shape: everything else of the codec.
         batch, crop_frames: excerpts a step, and their length.
         warmup_steps: steps before quantising starts (with k-means on recent latents).
         spectral_share: of the gradient, beside the waveform's 1.
@@ -88,12 +91,20 @@ class CodecRecipe:
 class CodecTrainer:
     """One codec in training: model, quantiser, adversary, optimisers, moving average of weights."""
 
-    def __init__(self, recipe: CodecRecipe, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        recipe: CodecRecipe,
+        device: torch.device | str = "cpu",
+        codes_of: Encodec | LappedCodec | None = None,
+    ) -> None:
+        """`codes_of`: whose encoder and codebooks are kept; None = all is trained."""
         torch.manual_seed(recipe.seed)
         self.recipe, self.device = recipe, torch.device(device)
-        self.model = LappedCodec(replace(recipe.shape, n_codebooks=recipe.n_codebooks))
+        n_codebooks = codes_of.config.n_codebooks if codes_of else recipe.n_codebooks
+        shape = replace(recipe.shape, n_codebooks=n_codebooks)
+        self.model = LappedCodec(listening_as(codes_of, shape) if codes_of else shape)
         self.model.to(self.device)
-        self.quantizer = TrainingQuantizer(recipe.n_codebooks).to(self.device)
+        self.quantizer = TrainingQuantizer(n_codebooks).to(self.device)
         self.loss = SpectralLoss().to(self.device)
         self.encoding: list[Tensor] = list(self.model.encoder.parameters())
         self.decoding: list[Tensor] = list(self.model.decoder.parameters())
@@ -107,6 +118,18 @@ class CodecTrainer:
         )
         self.step, self.spent_s, self.polish_s = 0, 0.0, -1.0
         self.recent: list[Tensor] = []
+        if codes_of is not None:
+            self._keep(codes_of)
+
+    @torch.no_grad()
+    def _keep(self, codes_of: Encodec | LappedCodec) -> None:
+        """Takes over encoder and codebooks: only the second stage is left."""
+        self.model.encoder.load_state_dict(codes_of.encoder.state_dict())
+        for k, codebook in enumerate(codes_of.quantizer.codebooks()):
+            self.quantizer.books[k] = codebook.embed
+        self.average = [p.detach().clone() for p in self.parameters]
+        self.polish_s = 0.0
+        self._fix_encoder()
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -131,8 +154,8 @@ class CodecTrainer:
         level = made.flatten(0, 1).pow(2).mean(dim=0).sqrt()
         level = level.clamp(min=3e-4 * float(level.max()))
         for layer in (self.model.encoder.layers[0], self.model.decoder.layers[-1]):
-            assert isinstance(layer, Analysis | Synthesis), layer
-            layer.level.copy_(level)
+            if isinstance(layer, Analysis | Synthesis):
+                layer.level.copy_(level)
 
     def train(
         self, pieces: Wavs, checkpoint: Path, deadline: Deadline | None = None
@@ -211,14 +234,15 @@ class CodecTrainer:
 
     def _polish(self, x: Tensor) -> Figures:
         done = self.polish_s / max(self.recipe.polish_minutes * 60, 1e-9)
-        self.optimizers.begin(self.recipe.polish_lr_share * (0.02 + 0.98 * cosine(done)))
+        share = self.recipe.polish_lr_share * (0.02 + 0.98 * cosine(done))
+        self.optimizers.begin(min(1.0, (self.step + 1) / 100) * share)
         with torch.no_grad(), self._bf16():
             latents = self.model.encoder(x.unsqueeze(1)).float()
             z, _ = self.quantizer(latents)
         with self._bf16():
             y = self.model.decoder(z).squeeze(1)
         judged = bool(self.judging) and done >= self.recipe.polish_adversary_from
-        figures = self._reconstruct(y.float(), x, 1.0, judged=judged)
+        figures = self._reconstruct(y.float(), x, self._spectra_heard(), judged=judged)
         nn.utils.clip_grad_norm_(self.decoding, self.recipe.max_norm)
         self.optimizers.step()
         self._follow(0.998)
@@ -339,6 +363,18 @@ class CodecTrainer:
         self.adversary.load_state_dict(state["adversary"])
         if self.judging is not None and state["judging"] is not None:
             self.judging.load_state_dict(state["judging"])
+
+
+def listening_as(codec: Encodec | LappedCodec, shape: LappedConfig) -> LappedConfig:
+    """A codec of `shape` with the other's encoder."""
+    if isinstance(codec, Encodec):
+        return replace(shape, encodec=codec.config)
+    theirs = codec.config
+    return replace(
+        shape, n_transforms=theirs.n_transforms, width=theirs.width, kernel=theirs.kernel,
+        encoder_blocks=theirs.encoder_blocks, encoder_hidden=theirs.encoder_hidden,
+        encodec=theirs.encodec,
+    )  # fmt: skip
 
 
 def is_hidden(name: str, parameter: Tensor) -> bool:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fanfare.epic.clock import Deadline
+from fanfare.epic.inherit import Start, inherit
 from fanfare.epic.layout import LAYOUT_2, Layout
 from fanfare.epic.losses import averages, cosine
 from fanfare.epic.optimizers import Optimizers
@@ -135,7 +136,9 @@ class LmTrainer:
         *,
         device: torch.device | str = "cpu",
         layout: Layout = LAYOUT_2,
+        start: Start | None = None,
     ) -> None:
+        """`start`: whose weights the model begins with."""
         torch.manual_seed(recipe.seed)
         self.recipe, self.data, self.layout = recipe, data, layout
         self.device, self.team = torch.device(device), team or Team()
@@ -144,6 +147,8 @@ class LmTrainer:
         self.model.to(self.device)
         if data is not None:
             self._scale_inputs(data)
+        if start is not None:
+            inherit(self.model, start.lm, start.layout, layout)
         self.forward = torch.compile(self.model, dynamic=False)
         self.optimizers = Optimizers(
             self.model, is_hidden, muon_lr=recipe.muon_lr, adam_lr=recipe.adam_lr,

@@ -85,7 +85,7 @@ class Encodec(nn.Module):
     def __init__(self, config: EncodecConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = Layers(_encoder(config))  # [B, 1, N] -> [B, D, ceil(N / hop)]
+        self.encoder = Layers(encoder_layers(config))  # [B, 1, N] -> [B, D, ceil(N / hop)]
         self.decoder = Layers(_decoder(config))  # [B, D, T] -> [B, 1, hop * T]
         self.quantizer = Quantizer(config)
 
@@ -104,7 +104,8 @@ class Layers(nn.Module):
         return x
 
 
-def _encoder(config: EncodecConfig) -> list[nn.Module]:
+def encoder_layers(config: EncodecConfig) -> list[nn.Module]:
+    """From [B, 1, N] to [B, D, ceil(N / hop)]."""
     width = config.n_filters
     layers: list[nn.Module] = [Convolution(config, 1, width, config.kernel)]
     for ratio in reversed(config.ratios):

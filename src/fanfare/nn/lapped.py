@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fanfare.nn.encodec import Layers, Quantizer
+from fanfare.nn.encodec import EncodecConfig, Layers, Quantizer, encoder_layers
 
 MODEL_TYPE = "lapped"
 MAX_LOG_GAIN = 5.0
@@ -42,6 +42,8 @@ class LappedConfig:
         kernel: frames that a block hears, itself included.
         lookahead: of these, how many come later in the decoder's blocks; the encoder's are
             centred. Streams lag behind by the sum.
+        encodec: whose encoder is there in place of one of blocks, for a decoder that plays codes
+            that were there before it.
     """
 
     sample_rate_hz: int
@@ -58,6 +60,7 @@ class LappedConfig:
     decoder_hidden: int = 960
     kernel: int = 7
     lookahead: int = 1
+    encodec: EncodecConfig | None = None
 
     @property
     def frame_rate_hz(self) -> int:
@@ -76,23 +79,26 @@ class LappedCodec(nn.Module):
     def __init__(self, config: LappedConfig) -> None:
         super().__init__()
         self.config = config
-        middle = (config.kernel - 1) // 2
-        encoding = [
-            Block(config.width, config.encoder_hidden, config.kernel, middle)
-            for _ in range(config.encoder_blocks)
-        ]
         decoding = [
             Block(config.width, config.decoder_hidden, config.kernel, config.lookahead)
             for _ in range(config.decoder_blocks)
         ]
         # [B, 1, N] -> [B, D, ceil(N / hop)]
-        self.encoder = Layers(
-            [Analysis(config), *encoding, Outlet(config.width, config.latent_dim)]
-        )
+        listens = encoder_layers(config.encodec) if config.encodec else _encoder(config)
+        self.encoder = Layers(listens)
         # [B, D, T] -> [B, 1, hop * T]
         inlet = nn.Conv1d(config.latent_dim, config.width, 1)
         self.decoder = Layers([inlet, *decoding, Synthesis(config)])
         self.quantizer = Quantizer(config)
+
+
+def _encoder(config: LappedConfig) -> list[nn.Module]:
+    middle = (config.kernel - 1) // 2
+    blocks = [
+        Block(config.width, config.encoder_hidden, config.kernel, middle)
+        for _ in range(config.encoder_blocks)
+    ]
+    return [Analysis(config), *blocks, Outlet(config.width, config.latent_dim)]
 
 
 class Block(nn.Module):

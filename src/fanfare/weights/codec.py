@@ -214,6 +214,7 @@ def lapped_config(given: Mapping[str, Any], what: str) -> LappedConfig:
         decoder_hidden=values.whole("decoder_hidden", high=MAX_WIDTH),
         kernel=values.whole("kernel", high=256),
         lookahead=values.whole("lookahead", low=0, high=255),
+        encodec=_listening(values, what),
     )
     if config.hop % (2 * config.n_transforms):
         raise values.refused("n_transforms", f"must divide half of hop, {config.hop // 2}")
@@ -221,13 +222,29 @@ def lapped_config(given: Mapping[str, Any], what: str) -> LappedConfig:
         raise values.refused("hop", f"doesn't divide {config.sample_rate_hz} Hz")
     if config.lookahead >= config.kernel:
         raise values.refused("lookahead", f"must be less than kernel, {config.kernel}")
+    if config.encodec:
+        for name in ("sample_rate_hz", "hop", "latent_dim", "n_codebooks", "card"):
+            theirs, ours = getattr(config.encodec, name), getattr(config, name)
+            if theirs != ours:
+                raise values.refused("encodec", f"has {name} {theirs}, its decoder {ours}")
     return config
+
+
+def _listening(values: Values, what: str) -> EncodecConfig | None:
+    """The EnCodec that a codec of our own listens through, if it does."""
+    given = values.get("encodec", None)
+    if given is None:
+        return None
+    if not isinstance(given, Mapping):
+        raise values.refused("encodec", "must be an object, or null")
+    return encodec_config(given, what)
 
 
 def codec_values(config: EncodecConfig | LappedConfig) -> dict[str, Any]:
     """A codec's configuration as JSON values."""
     if isinstance(config, LappedConfig):
-        return {"model_type": LAPPED, **asdict(config)}
+        listens = encodec_values(config.encodec) if config.encodec else None
+        return {"model_type": LAPPED, **asdict(config), "encodec": listens}
     return encodec_values(config)
 
 
