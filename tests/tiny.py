@@ -17,8 +17,12 @@ from fanfare.nn.config import LmConfig
 from fanfare.nn.diffusion import BandConfig, DiffusionConfig, MultiBandDiffusion
 from fanfare.nn.diffusion_schedule import ScheduleConfig
 from fanfare.nn.diffusion_unet import UnetConfig
+from fanfare.nn.encodec import EncodecConfig as EncodecShape
+from fanfare.nn.lapped import LappedCodec, LappedConfig
 from fanfare.nn.lm import LanguageModel
+from fanfare.weights.codec import codec_values
 from fanfare.weights.diffusion import save_diffusion
+from fanfare.weights.write import write_json
 
 CARD, BOOKS, LATENT_DIM = 32, 4, 8
 WORDS = ["</s>", "<unk>", "epic", "brass", "calm", "piano", "taiko", "choir", "slow", "fast"]
@@ -103,6 +107,22 @@ def _write_text_encoder(folder: Path) -> None:
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.save(str(folder / "tokenizer.json"))
+
+
+def write_lapped(folder: Path, encodec: EncodecShape | None = None) -> Path:
+    """A codec of our own of one book; with `encodec`, one that listens as that does."""
+    torch.manual_seed(4)
+    fits = {"sample_rate_hz": 32000, "hop": 640, "card": 8, "latent_dim": 4}
+    if encodec is not None:
+        fits = {name: getattr(encodec, name) for name in fits}
+    config = LappedConfig(
+        **fits, n_codebooks=1, n_bands=4, width=8, encoder_blocks=1, decoder_blocks=1,
+        encoder_hidden=8, decoder_hidden=8, encodec=encodec,
+    )  # fmt: skip
+    folder.mkdir()
+    write_json(folder / "config.json", codec_values(config))
+    save_file(LappedCodec(config).state_dict(), folder / "model.safetensors")
+    return folder
 
 
 def write_diffusion(

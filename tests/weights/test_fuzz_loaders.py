@@ -22,10 +22,11 @@ import yaml  # type: ignore[import-untyped]
 import fanfare.weights.codec as weights_codec
 import fanfare.weights.text as weights_text
 from fanfare.weights.audiocraft_layout import load_audiocraft
-from fanfare.weights.codec import load_codec_folder
+from fanfare.weights.codec import encodec_config, load_codec_folder
 from fanfare.weights.diffusion import load_diffusion
 from fanfare.weights.load import load_bundle
 from fanfare.weights.parts import Parts
+from fanfare.weights.tensors import read_json
 from fanfare.weights.text import load_text_folder
 from guards import outcome
 from layouts import (
@@ -43,7 +44,7 @@ from layouts import (
     write_transformers,
 )
 from mutations import WEIRD, Files, damage_files, damage_value
-from tiny import write_checkpoint
+from tiny import write_checkpoint, write_diffusion, write_lapped
 
 N_CASES = 2000
 MELODY = replace(SMALLEST, n_chroma=2)
@@ -75,6 +76,7 @@ def formats(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Format]:
     text = write_text_folder(root / "t5", SMALLEST)
     codec = write_codec_folder(root / "codec", SMALLEST)
     parts = Parts(text_encoder=text, codec=codec)
+    listens = encodec_config(read_json(codec / "config.json"), "codec")
 
     def load_file(folder: Path) -> object:
         return load_audiocraft(folder / "file", parts, device="cpu", dtype=torch.float32)
@@ -100,7 +102,16 @@ def formats(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Format]:
         ),
         "text encoder": (read_files(text), lambda folder: load_text_folder(folder, device="cpu")),
         "codec": (read_files(codec), load_codec_only),
+        "codec of our own": (read_files(write_lapped(root / "lapped")), load_codec_only),
+        "listening codec": (
+            read_files(write_lapped(root / "listening", listens)),
+            load_codec_only,
+        ),
         "our own": (read_files(write_checkpoint(root / "own", "text")), load_bundle),
+        "our own diffusion": (
+            read_files(write_diffusion(root / "bands")),
+            lambda folder: load_diffusion(folder, device="cpu"),
+        ),
         **diffusion_formats(),
     }
     return {name: Format(files, load) for name, (files, load) in made.items()}
@@ -169,14 +180,14 @@ def _kept_skeletons(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, name, kept(getattr(module, name)))
 
 
-def kept(make: Callable[[Any], torch.nn.Module]) -> Callable[[Any], torch.nn.Module]:
+def kept(make: Callable[..., torch.nn.Module]) -> Callable[..., torch.nn.Module]:
     """`make`, copying what it made of the same configuration before."""
     made: dict[str, torch.nn.Module] = {}
 
-    def copied(config: Any) -> torch.nn.Module:
-        key = repr(config)
+    def copied(*given: Any) -> torch.nn.Module:
+        key = repr(given)
         if key not in made:
-            made[key] = make(config)
+            made[key] = make(*given)
         return copy.deepcopy(made[key])
 
     return copied
