@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fanfare.epic import evaluate, measure, probes, rhythm
+from fanfare.epic import ear, evaluate, measure, probes, rhythm
 from fanfare.epic.attributes import INSTRUMENTS, MOODS, Attributes
 from fanfare.epic.captions import caption
 from fanfare.epic.corpus import piece
@@ -81,14 +82,30 @@ def test_distances(wavs: list[NDArray[np.float32]]) -> None:
 
 
 def test_probes_learn(scores: list[Score], wavs: list[NDArray[np.float32]]) -> None:
+    scores, wavs = scores[:12], wavs[:12]
     heard = [probes.features(wav) for wav in wavs]
     truths = [probes.truth(s.brief, {n.instrument for n in s.notes}) for s in scores]
     judge = probes.Probes()
-    judge.fit(heard, truths, steps=150)
+    judge.fit(heard, truths, [ear.playing(score) for score in scores], steps=150)
     guesses = judge.hear(heard)
     pairs = list(zip(guesses, truths, strict=True))
     assert np.mean([probes.tempo_agrees(g.tempo, t.tempo) for g, t in pairs]) > 0.8
     assert np.mean([g.intensity == t.intensity for g, t in pairs]) > 0.8
+    said, plays = (np.array([t.instruments for t in ts]) for ts in (guesses, truths))
+    assert (said & plays).sum() / plays.sum() > 0.8
+    assert (said & plays).sum() / said.sum() > 0.8
+
+
+def test_who_plays_is_told_by_the_moment() -> None:
+    score = piece(3, 200)
+    plays = ear.playing(score)
+    assert plays.shape == (100, len(INSTRUMENTS))
+    named = [note for note in score.notes if ear.sounding(note.instrument) in INSTRUMENTS]
+    assert len(named) > 20
+    for note in named:
+        assert plays[note.start // 2, INSTRUMENTS.index(ear.sounding(note.instrument))]
+    silent = replace(score, notes=[])
+    assert not ear.playing(silent).any()
 
 
 def test_strokes_are_heard_as_their_instruments(scores: list[Score]) -> None:
@@ -133,7 +150,8 @@ def test_evaluation_from_prompts_to_table(
         case.codes = np.random.default_rng(0).integers(0, 1024, (4, 500))
     judge = probes.Probes()
     truths = [probes.truth(c.score.brief, {n.instrument for n in c.score.notes}) for c in made]
-    judge.fit([probes.features(c.wavs["original"]) for c in made], truths, steps=30)
+    heard = [probes.features(c.wavs["original"]) for c in made]
+    judge.fit(heard, truths, [ear.playing(c.score) for c in made], steps=30)
     result = evaluate.summary(made, judge, [measure.colour_rows(wav) for wav in wavs[:6]])
     original, generated = result["original"], result["generated"]
     assert isinstance(original, dict)

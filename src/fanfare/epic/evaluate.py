@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fanfare.epic import measure, probes, trials
+from fanfare.epic import ear, measure, probes, trials
 from fanfare.epic.attributes import INSTRUMENTS, MODES, MOODS, PITCHED, Attributes
 from fanfare.epic.bank import ensure
 from fanfare.epic.brief import MIN_FRAMES_PER_BEAT, frames_per_beat
@@ -132,7 +132,7 @@ def play_freely(made: list[Case], model: Model) -> list[FloatArray]:
 
 def _probe_examples(
     first: int, last: int, weights: str, bank: Path
-) -> list[tuple[probes.Features, probes.Truth]]:
+) -> list[tuple[probes.Features, probes.Truth, NDArray[np.bool_]]]:
     """Each render, and what the codec makes of it: probes are to judge music, not codecs."""
     torch.set_num_threads(1)
     codec = load(weights).bundle.codec
@@ -140,7 +140,8 @@ def _probe_examples(
     seeds = PROBE_SEED + first, PROBE_SEED + last
     for _, score, wav in render_pieces(*seeds, PROBE_FRAMES, Player(open_bank(bank))):
         again = codec.decode(codec.encode(torch.from_numpy(wav)[None, None]))[0, 0].numpy()
-        examples += [(probes.features(heard), _truth(score)) for heard in (wav, again)]
+        plays = ear.playing(score)
+        examples += [(probes.features(heard), _truth(score), plays) for heard in (wav, again)]
     return examples
 
 
@@ -158,7 +159,8 @@ def train_probes(
         parts = list(pool.map(_probe_examples, edges[:-1], edges[1:], *same))
     examples = [example for part in parts for example in part]
     judge = probes.Probes()
-    judge.fit([f for f, _ in examples], [t for _, t in examples])
+    heard, truths, playing = (list(column) for column in zip(*examples, strict=True))
+    judge.fit(heard, truths, playing)
     return judge
 
 
