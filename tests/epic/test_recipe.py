@@ -136,6 +136,7 @@ def test_a_checkpoint_is_gone_on_from(bank: Path, tmp_path: Path) -> None:
         )
         assert recipe.go(run) == ""
         recipe.export(run, tmp_path / "second")
+    assert "EnCodec" in (tmp_path / "second" / "MODEL_CARD.md").read_text()
     second = fanfare.load(tmp_path / "second")
     wav = 0.1 * torch.randn(1, 1, 32000)
     assert torch.equal(second.bundle.codec.encode(wav), first.codec.encode(wav))

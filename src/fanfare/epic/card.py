@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from torch import nn
 
+from fanfare.nn.lapped import LappedCodec
+
 FILE = "MODEL_CARD.md"
 TEXT = """# epic-mini
 
-A plan-conditioned language model ({lm} parameters) over the codes of a small codec on a
-lapped transform ({codec} parameters, 32 kHz mono, 50 frames a second,
-{books} × 1,024 codes, {kbits:g} kbit/s){bands}.
+A plan-conditioned language model ({lm} parameters) over the codes of a small codec
+({codec} parameters, 32 kHz mono, 50 frames a second, {books} × 1,024 codes, {kbits:g} kbit/s:
+{way}){bands}.
 It plays epic, cinematic music of a synthetic orchestra that follows a prompt's tempo, key, mode,
 mood, intensity, form, metre and instruments.
 
@@ -28,6 +30,11 @@ mood, intensity, form, metre and instruments.
 """
 
 
+OWN_WAY = "residual convolutions between a lapped transform and its inverse"
+ENCODEC_WAY = """the encoder of a small EnCodec; residual convolutions and an inverse lapped transform
+as its decoder"""
+
+
 def millions(module: nn.Module) -> str:
     """How many parameters a module has."""
     return f"{sum(p.numel() for p in module.parameters()) / 1e6:.1f} M"
@@ -35,7 +42,7 @@ def millions(module: nn.Module) -> str:
 
 def model_card(
     lm: nn.Module,
-    codec: nn.Module,
+    codec: LappedCodec,
     bands: nn.Module | None,
     *,
     n_codebooks: int,
@@ -63,6 +70,7 @@ def model_card(
     return TEXT.format(
         lm=millions(lm), codec=millions(codec), books=n_codebooks, kbits=n_codebooks / 2,
         bands=f", with band models for diffusion ({millions(bands)})" if bands else "",
+        way=ENCODEC_WAY if codec.config.encodec else OWN_WAY,
         seconds=n_frames / 50, preset=preset, codec_steps=steps[0], lm_steps=steps[1],
         bands_steps=f", {steps[2]} of the band models" if bands else "", figures=figures,
     )  # fmt: skip
