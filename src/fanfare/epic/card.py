@@ -31,8 +31,8 @@ mood, intensity, form, metre and instruments.
 
 
 OWN_WAY = "residual convolutions between a lapped transform and its inverse"
-ENCODEC_WAY = """the encoder of a small EnCodec; residual convolutions and an inverse lapped transform
-as its decoder"""
+ENCODEC_WAY = """the encoder of a small EnCodec; residual convolutions
+and an inverse lapped transform as its decoder"""
 
 
 def millions(module: nn.Module) -> str:
