@@ -63,9 +63,10 @@ def low_end(wav: np.ndarray) -> float:
 
 
 def onsets_per_second(wav: np.ndarray) -> float:
+    """Attacks at least a fifth as strong as the strongest, which may be a great drum's."""
     strength = listen.onset_strength(wav)
     middle = strength[1:-1]
-    peaks = (middle > strength[:-2]) & (middle >= strength[2:]) & (middle > 0.3)
+    peaks = (middle > strength[:-2]) & (middle >= strength[2:]) & (middle > 0.2)
     return float(peaks.sum() / (len(wav) / 32000))
 
 

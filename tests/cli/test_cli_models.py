@@ -156,7 +156,7 @@ def test_show(hub: Hub) -> None:
                   "CC-BY-NC-4.0", "not on this machine", "int8"):  # fmt: skip
         assert words in lines
     lines = run("show", "epic-mini").stdout
-    for words in ("plan", "lm.safetensors", "14.3 MB", "Apache-2.0", "float16"):
+    for words in ("plan", "lm.safetensors", "14.6 MB", "Apache-2.0", "float16"):
         assert words in lines
     values = told("show", "stereo-small")
     assert values["config"]["channels"] == 2  # type: ignore[index]

@@ -19,8 +19,8 @@ mood, intensity, form, metre and instruments.
   training, and played by a sampler (`fanfare.epic.player`) with sounds cut from the FluidR3 GM
   SoundFont (MIT licence, Frank Wen), and percussion and effects made by synthesis. No recording of
   anybody's music.
-- **Recipe**: `make epic`, preset `{preset}`: {codec_steps} steps of the codec, {lm_steps} of the
-  language model{bands_steps}; see `docs/training.md` in the source.
+- **Recipe**: `make epic`, preset `{preset}`: {codec_steps:,} steps of the codec, {lm_steps:,} of
+  the language model{bands_steps}{before}; see `docs/training.md` in the source.
 - **Figures**: {figures}; all others by `make eval`, see `docs/epic-mini.md`.
 - **Meant for**: music on a machine with no GPU and no network; demonstrations, tests, benchmarks.
 - **Not for**: voices with words, other genres than its composer's, finished productions.
@@ -50,6 +50,7 @@ def model_card(
     preset: str,
     steps: tuple[int, int, int],
     gate: dict[str, float],
+    before: str = "",
 ) -> str:
     """The card.
 
@@ -57,6 +58,7 @@ def model_card(
         n_frames: of a training piece.
         steps: of codec, language model and band models.
         gate: the last figures of the language model's gate.
+        before: what the training went on from.
     """
     figures = "not measured"
     if gate:
@@ -64,8 +66,8 @@ def model_card(
             f"{value:.2f}" for name, value in gate.items() if name.startswith("heldout")
         )
         figures = (
-            f"held-out cross-entropy {books} nats per book; without the plan the first is"
-            f" {gate['gap']:.2f} ± {gate['gap_error']:.2f} higher"
+            f"held-out cross-entropy {books} nats per book;\n"
+            f"  without the plan the first is {gate['gap']:.2f} ± {gate['gap_error']:.2f} higher"
         )
     return TEXT.format(
         lm=millions(lm), codec=millions(codec), books=n_codebooks, kbits=n_codebooks / 2,
@@ -73,4 +75,5 @@ def model_card(
         way=ENCODEC_WAY if codec.config.encodec else OWN_WAY,
         seconds=n_frames / 50, preset=preset, codec_steps=steps[0], lm_steps=steps[1],
         bands_steps=f", {steps[2]} of the band models" if bands else "", figures=figures,
+        before=f", {before}" if before else "",
     )  # fmt: skip

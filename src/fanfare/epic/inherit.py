@@ -16,10 +16,11 @@ from fanfare.nn.lm import LanguageModel
 
 @dataclass(frozen=True)
 class Start:
-    """A trained language model, and the layout of its plans."""
+    """A trained language model, the layout of its plans, and how long it was trained."""
 
     lm: LanguageModel
     layout: Layout
+    after: str = ""
 
 
 @torch.no_grad()

@@ -213,6 +213,7 @@ class Run:
             lm.model, codec.model, bands, n_codebooks=self.preset.codec.n_codebooks,
             n_frames=self.preset.n_frames, preset=self.name, gate=lm.last_gate,
             steps=(codec.step, lm.step, diffusion.step if diffusion else 0),
+            before=self.start.after if self.start else "",
         )  # fmt: skip
         (target / CARD_FILE).write_text(card)
 
@@ -243,7 +244,10 @@ def beginning(folder: Path) -> tuple[Encodec | LappedCodec, Start]:
     from fanfare.weights.load import load_bundle  # late, as for the export
 
     bundle = load_bundle(folder)
-    return bundle.codec.model, Start(bundle.lm, Layout.from_json(bundle.extra.get("plan")))
+    layout = Layout.from_json(bundle.extra.get("plan"))
+    steps = [int(bundle.extra.get(name, 0)) for name in ("codec_steps", "lm_steps")]
+    after = "going on from a checkpoint after {:,} and {:,}".format(*steps)
+    return bundle.codec.model, Start(bundle.lm, layout, after)
 
 
 def fitted(preset: Preset, start: Start) -> Preset:
