@@ -139,6 +139,13 @@ def test_captions_say_what_is_wanted() -> None:
     )
 
 
+def test_bar_lines_lie_inside() -> None:
+    case = evaluate.cases(1, seed=3)[0]
+    bar = case.score.brief.frames_per_bar
+    assert list(evaluate.bars(case))[:2] == [bar, 2 * bar]
+    assert max(evaluate.bars(case)) < case.score.n_frames
+
+
 def test_evaluation_from_prompts_to_table(
     wavs: list[NDArray[np.float32]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -286,6 +286,9 @@ def beyond(
     group = made[:n_trials]
     prompts, sounds = [c.prompt for c in group], [c.wavs["original"] for c in group]
     found: dict[str, object] = dict(trials.trials(model, prompts, sounds, prompts[:3]))
+    found["bar lines of renders under the 95th percentile"] = mean(
+        trials.seam(c.wavs["original"], frame) <= trials.HEARD for c in group for frame in bars(c)
+    )
     free = play_freely(group, model)
     found["frechet without a plan"] = measure.frechet([measure.colour_rows(w) for w in free], rows)
     taught = [wav for _, _, wav in render_pieces(0, n_training, PROBE_FRAMES, player)]
@@ -295,6 +298,12 @@ def beyond(
         trials.encoded(model, taught),
     )
     return found
+
+
+def bars(case: Case) -> range:
+    """The frames of bar lines inside a piece: continuations are joined at one."""
+    bar = case.score.brief.frames_per_bar
+    return range(bar, case.score.n_frames - trials.SEAM_FRAMES, bar)
 
 
 def table(result: dict[str, object]) -> str:

@@ -24,6 +24,7 @@ from fanfare.piece import Audio
 
 FloatArray = NDArray[np.float32]
 EXCERPT_S, SEAM_FRAMES, GRAM = 4, 3, 12
+HEARD = 0.95
 
 
 def log_mel_l1(made: FloatArray, real: FloatArray) -> float:
@@ -63,7 +64,10 @@ def flux(wav: FloatArray) -> FloatArray:
 
 
 def seam(wav: FloatArray, joint: int) -> float:
-    """Share of a piece's frames whose flux is below that at the joint, 0..1: 0.95 may be heard."""
+    """Share of a piece's frames whose flux is below that at the joint, 0..1.
+
+    Above HEARD it may be heard, as any beginning may.
+    """
     changes = flux(wav)
     there = changes[joint - SEAM_FRAMES : joint + SEAM_FRAMES + 1].max()
     windows = np.lib.stride_tricks.sliding_window_view(changes, 2 * SEAM_FRAMES + 1).max(axis=1)
@@ -210,7 +214,9 @@ def trials(
     figures: dict[str, Any] = {
         "handwritten prompts understood": right / total,
         "continuations: joint's place among fluxes": float(np.mean(joints)),
-        "continuations: joints under the 95th percentile": float(np.mean(np.array(joints) <= 0.95)),
+        "continuations: joints under the 95th percentile": float(
+            np.mean(np.array(joints) <= HEARD)
+        ),
         "melody: agreement": float(np.mean(own)),
         "melody: with another": float(np.mean(other)),
         **long_pieces(model, long),
