@@ -25,7 +25,9 @@ from fanfare.epic.player import Player
 from fanfare.epic.pool import Pool, Size
 from fanfare.epic.presets import PRESETS, REHEARSAL
 from fanfare.epic.voices import voices
+from fanfare.errors import CheckpointError
 from fanfare.nn.lapped import LappedConfig
+from tiny import write_checkpoint
 
 SLOTS, FRAMES = 3, 60
 SHAPE = LappedConfig(
@@ -146,6 +148,11 @@ def test_a_checkpoint_is_gone_on_from(bank: Path, tmp_path: Path) -> None:
             assert torch.allclose(second.bundle.lm.get_parameter(name), weights, atol=2e-3), name
     assert second.bundle.extra["plan"] == LAYOUT_2.to_json()
     assert np.isfinite(second.generate(prompt="dark choir", duration=1, seed=1).samples).all()
+
+
+def test_what_plays_from_no_plan_is_not_gone_on_from(bank: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="plays from no plan"):
+        recipe.Run(tmp_path / "run", small(), bank, onward=write_checkpoint(tmp_path / "m", "text"))
 
 
 @pytest.mark.usefixtures("_fast")

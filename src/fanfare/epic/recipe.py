@@ -40,6 +40,7 @@ from fanfare.epic.team import Team, work_together
 from fanfare.epic.train_codec import CodecTrainer
 from fanfare.epic.train_diffusion import DiffusionTrainer
 from fanfare.epic.train_lm import Fixed, LmTrainer, encoder_of
+from fanfare.errors import CheckpointError
 from fanfare.nn.encodec import Encodec
 from fanfare.nn.lapped import LappedCodec
 
@@ -240,10 +241,16 @@ class Run:
 
 
 def beginning(folder: Path) -> tuple[Encodec | LappedCodec, Start]:
-    """Codec and language model of a checkpoint, to go on from."""
+    """Codec and language model of a checkpoint, to go on from.
+
+    Raises:
+        CheckpointError: there is none, or none that plays from a plan.
+    """
     from fanfare.weights.load import load_bundle  # late, as for the export
 
     bundle = load_bundle(folder)
+    if bundle.lm.plan is None or bundle.codec.channels != 1:
+        raise CheckpointError(f"{folder}: plays from no plan; --onward needs one as epic-mini is")
     layout = Layout.from_json(bundle.extra.get("plan"))
     steps = [int(bundle.extra.get(name, 0)) for name in ("codec_steps", "lm_steps")]
     after = "going on from a checkpoint after {:,} and {:,}".format(*steps)
