@@ -20,6 +20,7 @@ from fanfare.nn.diffusion_unet import UnetConfig
 from fanfare.nn.encodec import EncodecConfig as EncodecShape
 from fanfare.nn.lapped import LappedCodec, LappedConfig
 from fanfare.nn.lm import LanguageModel
+from fanfare.nn.partials import PartialsConfig
 from fanfare.weights.codec import codec_values
 from fanfare.weights.diffusion import save_diffusion
 from fanfare.weights.write import write_json
@@ -109,7 +110,9 @@ def _write_text_encoder(folder: Path) -> None:
     tokenizer.save(str(folder / "tokenizer.json"))
 
 
-def write_lapped(folder: Path, encodec: EncodecShape | None = None) -> Path:
+def write_lapped(
+    folder: Path, encodec: EncodecShape | None = None, partials: PartialsConfig | None = None
+) -> Path:
     """A codec of our own of one book; with `encodec`, one that listens as that does."""
     torch.manual_seed(4)
     fits = {"sample_rate_hz": 32000, "hop": 640, "card": 8, "latent_dim": 4}
@@ -117,7 +120,7 @@ def write_lapped(folder: Path, encodec: EncodecShape | None = None) -> Path:
         fits = {name: getattr(encodec, name) for name in fits}
     config = LappedConfig(
         **fits, n_codebooks=1, n_bands=4, width=8, encoder_blocks=1, decoder_blocks=1,
-        encoder_hidden=8, decoder_hidden=8, encodec=encodec,
+        encoder_hidden=8, decoder_hidden=8, encodec=encodec, partials=partials,
     )  # fmt: skip
     folder.mkdir()
     write_json(folder / "config.json", codec_values(config))

@@ -16,6 +16,7 @@ from fanfare.nn.codec import PART_FRAMES, Codec
 from fanfare.nn.encodec import Encodec, EncodecConfig
 from fanfare.nn.lapped import LappedCodec, LappedConfig
 from fanfare.nn.overlap import reach_frames
+from fanfare.nn.partials import PartialsConfig
 from fanfare.weights.codec import load_codec_folder
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "encodec_32khz"
@@ -73,6 +74,7 @@ CODECS = {
     "dilated": lambda: random_codec(n_residual_layers=3, has_conv_shortcut=True),
     "lapped": lambda: lapped(),
     "lapped-far": lambda: lapped(kernel=9, lookahead=4, n_transforms=4),
+    "lapped-partials": lambda: lapped(partials=PartialsConfig(n=20, hidden=16)),
     "odd-ratios": lambda: random_codec(ratios=(5, 3, 2), sample_rate_hz=30000),
 }
 
@@ -131,7 +133,7 @@ def test_sound_comes_as_soon_as_it_is_final() -> None:
     assert decoder.finish().shape == (1, held * codec.hop)
 
 
-@pytest.mark.parametrize("name", ["constant", "lapped", "lapped-far"])
+@pytest.mark.parametrize("name", ["constant", "lapped", "lapped-far", "lapped-partials"])
 def test_every_frame_of_the_reach_is_needed(name: str) -> None:
     codec = CODECS[name]()
     _, _, local = codec.decoder_parts()

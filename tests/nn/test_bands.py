@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -81,7 +82,13 @@ def test_the_processor_levels_each_band_on_its_own() -> None:
     torch.testing.assert_close(processor(x), 2 * low + 0.5 * high + 0.5)
 
 
-@pytest.mark.parametrize("values", [(1, 1.0), (1000, 1.0), (8, (1.0, 2.0))])
-def test_processors_that_cannot_be(values: tuple[int, float]) -> None:
+@pytest.mark.parametrize(
+    "values",
+    [
+        (1, 1.0), (1000, 1.0), (8, (1.0, 2.0)), (2, "x"), (2, None), (2, 1e9), (2, float("nan")),
+        (2, (1.0, "x")), (2, True),
+    ],
+)  # fmt: skip
+def test_processors_that_cannot_be(values: tuple[int, Any]) -> None:
     with pytest.raises(ValueError, match=r"n_bands|power_std"):
         ProcessorConfig(*values)

@@ -14,6 +14,7 @@ from fanfare.errors import CheckpointError
 from fanfare.nn.codec import Codec
 from fanfare.nn.encodec import Encodec, EncodecConfig
 from fanfare.nn.lapped import LappedCodec, LappedConfig, basis, transformed, untransformed
+from fanfare.nn.partials import PartialsConfig
 from fanfare.weights.codec import codec_values, lapped_config, load_codec_folder
 from fanfare.weights.write import write_json, write_tensors
 
@@ -45,15 +46,17 @@ def test_any_length_gives_whole_frames(n: int) -> None:
     assert Codec(model).decode(codes).shape == (2, 1, 640 * frames)
 
 
-def test_a_codec_is_written_and_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("partials", [None, PartialsConfig(500.0, 12, 40, 16)])
+def test_a_codec_is_written_and_read(tmp_path: Path, partials: PartialsConfig | None) -> None:
     torch.manual_seed(0)
-    model = LappedCodec(SMALL).eval()
+    shape = replace(SMALL, partials=partials)
+    model = LappedCodec(shape).eval()
     for codebook in model.quantizer.codebooks():
         torch.nn.init.normal_(codebook.embed)
-    write_json(tmp_path / "config.json", codec_values(SMALL))
+    write_json(tmp_path / "config.json", codec_values(shape))
     write_tensors(tmp_path / "model.safetensors", model.state_dict(), torch.float32)
     codec = load_codec_folder(tmp_path, channels=1, n_codebooks=3, device="cpu")
-    assert codec.model.config == SMALL
+    assert codec.model.config == shape
     wav = torch.randn(1, 1, 6400)
     codes = Codec(model).encode(wav)
     assert torch.equal(codec.encode(wav), codes)
@@ -105,6 +108,10 @@ def test_an_encodec_of_other_codes_is_refused(changes: dict[str, Any]) -> None:
         ({"decoder_blocks": 10**9}, "decoder_blocks"),
         ({"card": None}, "card"),
         ({"model_type": "other"}, "model_type"),
+        ({"partials": [1]}, "partials"),
+        ({"partials": {"lowest_hz": 100.0, "per_octave": 12, "hidden": 8}}, "partials.n"),
+        ({"partials": {"lowest_hz": 1e3, "per_octave": 12, "n": 49, "hidden": 8}}, "partials.n"),
+        ({"partials": {"lowest_hz": 0.0, "per_octave": 12, "n": 4, "hidden": 8}}, "lowest_hz"),
         ({"encodec": "encodec_32khz"}, "encodec"),
         ({"encodec": {"model_type": "encodec"}}, "upsampling_ratios"),
     ],

@@ -21,6 +21,7 @@ import yaml  # type: ignore[import-untyped]
 
 import fanfare.weights.codec as weights_codec
 import fanfare.weights.text as weights_text
+from fanfare.nn.partials import PartialsConfig
 from fanfare.weights.audiocraft_layout import load_audiocraft
 from fanfare.weights.codec import encodec_config, load_codec_folder
 from fanfare.weights.diffusion import load_diffusion
@@ -105,6 +106,10 @@ def formats(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Format]:
         "codec of our own": (read_files(write_lapped(root / "lapped")), load_codec_only),
         "listening codec": (
             read_files(write_lapped(root / "listening", listens)),
+            load_codec_only,
+        ),
+        "codec with partials": (
+            read_files(write_lapped(root / "partials", partials=PartialsConfig(500.0, 12, 9, 4))),
             load_codec_only,
         ),
         "our own": (read_files(write_checkpoint(root / "own", "text")), load_bundle),

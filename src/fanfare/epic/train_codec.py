@@ -1,9 +1,10 @@
 """Trains epic-mini's codec (`nn.lapped`), on a CPU or a GPU.
 
 Losses: waveform L1 alone at first; then log-mel L1 and spectral convergence at several scales
-beside it. Second stage ("polish"): the encoder is fixed, codebooks are fitted anew by k-means, and
-the decoder is trained on what they give, by the same losses and by an adversary's. A trainer that
-is given a codec keeps its codes: it only trains a new decoder of them.
+beside it; partials are taught which peaks the originals have. Second stage ("polish"): the encoder
+is fixed, codebooks are fitted anew by k-means, and the decoder is trained on what they give, by
+the same losses and by an adversary's. A trainer that is given a codec keeps its codes: it only
+trains a new decoder of them.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ from fanfare.epic.clock import Deadline
 from fanfare.epic.listen import HOP, SAMPLE_RATE_HZ
 from fanfare.epic.losses import SpectralLoss, averages, balanced, cosine, norm_ratio, si_sdr
 from fanfare.epic.optimizers import Optimizers
+from fanfare.epic.peaks import partials_loss, peaks
 from fanfare.epic.train_quantizer import LATENT, TrainingQuantizer
 from fanfare.nn.encodec import Encodec
 from fanfare.nn.lapped import Analysis, LappedCodec, LappedConfig, Outlet, Synthesis, transformed
+from fanfare.nn.partials import PartialsConfig
 
 Figures = dict[str, Tensor]
 
@@ -55,6 +58,7 @@ class CodecRecipe:
         batch, crop_frames: excerpts a step, and their length.
         warmup_steps: steps before quantising starts (with k-means on recent latents).
         spectral_share: of the gradient, beside the waveform's 1.
+        partials_share: of what reaches the blocks, beside all else's 1.
         adversary_width: channels of the judges; 0 = there are none.
         adversary_from: share of the first stage after which they have a say; above 1 = never.
         adversary_rows: excerpts of a batch that are judged; 0 = all.
@@ -64,7 +68,9 @@ class CodecRecipe:
 
     minutes: float = 26.0
     n_codebooks: int = 6
-    shape: LappedConfig = field(default_factory=lambda: LappedConfig(SAMPLE_RATE_HZ, HOP, 1))
+    shape: LappedConfig = field(
+        default_factory=lambda: LappedConfig(SAMPLE_RATE_HZ, HOP, 1, partials=PartialsConfig())
+    )
     batch: int = 14
     crop_frames: int = 64
     adam_lr: float = 1e-3
@@ -72,6 +78,7 @@ class CodecRecipe:
     warmup_steps: int = 200
     commitment: float = 0.5
     spectral_share: float = 2.0
+    partials_share: float = 0.7
     max_norm: float = 1.0
     adversary_width: int = 8
     adversary_from: float = 2.0
@@ -221,10 +228,8 @@ class CodecTrainer:
             quantised, pull = latents, z0 * (z0.std() - 1.0)  # keeps them at unit scale
         else:
             quantised, pull = self.quantizer(latents)
-        with self._bf16():
-            y = self.model.decoder(quantised).squeeze(1)
         judged = bool(self.judging) and done >= self.recipe.adversary_from
-        figures = self._reconstruct(y.float(), x, self._spectra_heard(), judged=judged)
+        figures = self._teach(quantised, x, judged=judged)
         assert latents.grad is not None
         z.backward(latents.grad + self._pull(latents.grad, pull))
         norm = nn.utils.clip_grad_norm_(self.parameters, self.recipe.max_norm)
@@ -239,10 +244,8 @@ class CodecTrainer:
         with torch.no_grad(), self._bf16():
             latents = self.model.encoder(x.unsqueeze(1)).float()
             z, _ = self.quantizer(latents)
-        with self._bf16():
-            y = self.model.decoder(z).squeeze(1)
         judged = bool(self.judging) and done >= self.recipe.polish_adversary_from
-        figures = self._reconstruct(y.float(), x, self._spectra_heard(), judged=judged)
+        figures = self._teach(z, x, judged=judged)
         nn.utils.clip_grad_norm_(self.decoding, self.recipe.max_norm)
         self.optimizers.step()
         self._follow(0.998)
@@ -283,6 +286,32 @@ class CodecTrainer:
     def _fix_encoder(self) -> None:
         self.quantizer.eval()
         self.optimizers = self._optimizers(self.model.decoder)
+
+    def _teach(self, z: Tensor, x: Tensor, *, judged: bool) -> Figures:
+        """Sends the gradient of all losses back to the decoder and to latents `z` [B, D, T]."""
+        *before, last = self.model.decoder.layers
+        assert isinstance(last, Synthesis), last
+        with self._bf16():
+            hidden = z
+            for layer in before:
+                hidden = layer(hidden)
+            reached = hidden.detach().requires_grad_()
+            y = last(reached).squeeze(1)
+        figures = self._reconstruct(y.float(), x, self._spectra_heard(), judged=judged)
+        gradient = reached.grad
+        assert gradient is not None
+        if last.partials is not None:
+            reached.grad = None
+            with self._bf16():
+                said = last.partials.says(last.heard(reached))
+            loss = partials_loss(*said, peaks(x, last.partials.config))
+            torch.autograd.backward(loss)
+            other = reached.grad
+            assert other is not None
+            gradient = gradient + other * (self.recipe.partials_share * norm_ratio(gradient, other))
+            figures["partials"] = loss.detach()
+        hidden.backward(gradient)
+        return figures
 
     def _reconstruct(self, y: Tensor, x: Tensor, spectra: float, *, judged: bool) -> Figures:
         """Sends the balanced gradient of the losses back from `y`; returns their values."""

@@ -17,6 +17,7 @@ ZERO_CROSSINGS = 8
 """Of the sinc on both sides together, for the lowest cutoff: longer filters are steeper."""
 EQUALISER_BANDS = 32
 MAX_BANDS = 256
+MAX_POWER = 10
 
 
 def band_cutoffs(n_bands: int, sample_rate_hz: int) -> Tensor:
@@ -92,7 +93,10 @@ class ProcessorConfig:
         """Refuse what can't be built; raises ValueError."""
         if not 2 <= self.n_bands <= MAX_BANDS:
             raise ValueError(f"n_bands is 2 to {MAX_BANDS}, not {self.n_bands}")
-        if isinstance(self.power_std, tuple) and len(self.power_std) != self.n_bands:
+        powers = self.power_std if isinstance(self.power_std, tuple) else (self.power_std,)
+        if not all(type(one) in (int, float) and abs(one) <= MAX_POWER for one in powers):
+            raise ValueError(f"power_std is of numbers up to {MAX_POWER}, not {self.power_std!r}")
+        if isinstance(self.power_std, tuple) and len(powers) != self.n_bands:
             raise ValueError(f"power_std needs one value or {self.n_bands}, not {self.power_std}")
 
 

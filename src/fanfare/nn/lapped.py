@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fanfare.nn.encodec import EncodecConfig, Layers, Quantizer, encoder_layers
+from fanfare.nn.partials import Partials, PartialsConfig
 
 MODEL_TYPE = "lapped"
 MAX_LOG_GAIN = 5.0
@@ -44,6 +45,7 @@ class LappedConfig:
             centred. Streams lag behind by the sum.
         encodec: whose encoder is there in place of one of blocks, for a decoder that plays codes
             that were there before it.
+        partials: oscillators that play beside the transform, if there are some.
     """
 
     sample_rate_hz: int
@@ -61,6 +63,7 @@ class LappedConfig:
     kernel: int = 7
     lookahead: int = 1
     encodec: EncodecConfig | None = None
+    partials: PartialsConfig | None = None
 
     @property
     def frame_rate_hz(self) -> int:
@@ -158,7 +161,8 @@ class Synthesis(nn.Module):
     """The way back: frames to coefficients, and these to audio.
 
     Coefficients are multiplied by their band's gain, of which the network gives the logarithm: sums
-    of many terms are hardly ever as quiet as music's treble often is.
+    of many terms are hardly ever as quiet as music's treble often is. Partials are added, if the
+    codec has them.
     """
 
     left = right = 1
@@ -173,16 +177,32 @@ class Synthesis(nn.Module):
         self.loudness = nn.Linear(config.width, config.n_transforms * config.n_bands)
         nn.init.zeros_(self.loudness.weight)
         nn.init.zeros_(self.loudness.bias)
+        self.partials = (
+            Partials(
+                config.partials, width=config.width, hop=config.hop,
+                sample_rate_hz=config.sample_rate_hz,
+            )
+            if config.partials
+            else None
+        )  # fmt: skip
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, W, T] to [B, 1, hop * T]."""
+    def heard(self, x: Tensor) -> Tensor:
+        """[B, W, T] normalised, [B, T, W]."""
+        normalised: Tensor = self.outlet.norm(x.transpose(1, 2))
+        return normalised
+
+    def forward(self, x: Tensor, first: int = 0) -> Tensor:
+        """[B, W, T] to [B, 1, hop * T]; the first is frame `first` of the whole."""
         config, h = self.config, self.config.transform_hop
-        heard = self.outlet.norm(x.transpose(1, 2))
+        heard = self.heard(x)
         made = self.outlet.projection(heard).float().reshape(len(x), -1, h) * self.level
         gain = self.loudness(heard).float().reshape(len(x), -1, config.n_bands)
         band = torch.arange(h, device=x.device) * config.n_bands // h
         gain = gain.clamp(max=MAX_LOG_GAIN).exp()[..., band]
-        return untransformed(made * gain)[:, None]
+        audio = untransformed(made * gain)
+        if self.partials is not None:
+            audio = audio + self.partials(heard, first)
+        return audio[:, None]
 
 
 @lru_cache(maxsize=8)

@@ -27,6 +27,7 @@ class Overlap:
         self.memory, self.lookahead = reach_frames(layers)
         self._kept: Tensor | None = None  # [C, D, frames before that may still be heard, and held]
         self._n_before = 0  # of those kept: made already
+        self._first = 0  # of those kept: its place in the whole
 
     @torch.inference_mode()
     def run(self, x: Tensor, *, is_last: bool) -> Tensor:
@@ -37,10 +38,11 @@ class Overlap:
         stop = n if is_last else max(before, n - self.lookahead)
         left = max(0, stop - self.memory)
         self._kept, self._n_before = x[:, :, left:], stop - left
+        first, self._first = self._first, self._first + left
         if stop == before:
             return x.new_zeros(x.shape[0], self._width(x), 0)
         for layer in self.layers:
-            x = layer(x)
+            x = layer(x, first) if isinstance(layer, Synthesis) else layer(x)
         return x[:, :, self.hop * before : self.hop * stop]
 
     def _width(self, x: Tensor) -> int:

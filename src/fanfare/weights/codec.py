@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from math import prod
@@ -16,6 +17,7 @@ from fanfare.nn.config import LmConfig
 from fanfare.nn.encodec import Encodec, EncodecConfig, PadMode
 from fanfare.nn.lapped import MODEL_TYPE as LAPPED
 from fanfare.nn.lapped import LappedCodec, LappedConfig
+from fanfare.nn.partials import PartialsConfig
 from fanfare.weights.skeleton import skeleton
 from fanfare.weights.tensors import (
     Rename,
@@ -215,6 +217,7 @@ def lapped_config(given: Mapping[str, Any], what: str) -> LappedConfig:
         kernel=values.whole("kernel", high=256),
         lookahead=values.whole("lookahead", low=0, high=255),
         encodec=_listening(values, what),
+        partials=_partials(values),
     )
     if config.hop % (2 * config.n_transforms):
         raise values.refused("n_transforms", f"must divide half of hop, {config.hop // 2}")
@@ -238,6 +241,24 @@ def _listening(values: Values, what: str) -> EncodecConfig | None:
     if not isinstance(given, Mapping):
         raise values.refused("encodec", "must be an object, or null")
     return encodec_config(given, what)
+
+
+def _partials(values: Values) -> PartialsConfig | None:
+    """The oscillators of a codec of our own, if it has some."""
+    if values.get("partials", None) is None:
+        return None
+    own = values.part("partials")
+    config = PartialsConfig(
+        lowest_hz=own.number("lowest_hz", low=1.0, high=MAX_RATE_HZ),
+        per_octave=own.whole("per_octave", high=MAX_WIDTH),
+        n=own.whole("n", high=MAX_WIDTH),
+        hidden=own.whole("hidden", high=MAX_WIDTH),
+    )
+    limit_hz = values.whole("sample_rate_hz", high=MAX_RATE_HZ) / 2
+    # In octaves: the highest frequency itself may be beyond all numbers.
+    if (config.n - 1) / config.per_octave >= math.log2(limit_hz / config.lowest_hz):
+        raise own.refused("n", f"goes beyond {limit_hz:g} Hz, half the sample rate")
+    return config
 
 
 def codec_values(config: EncodecConfig | LappedConfig) -> dict[str, Any]:
