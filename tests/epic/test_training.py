@@ -26,7 +26,9 @@ from fanfare.epic.team import Team, work_together
 from fanfare.epic.train_codec import CodecRecipe, CodecTrainer
 from fanfare.epic.train_lm import Fixed, LmRecipe, LmTrainer, batch, encoder_of, leaned
 from fanfare.epic.train_quantizer import TrainingQuantizer, nearest_code
-from fanfare.nn.lapped import LappedConfig
+from fanfare.nn.codec import Codec
+from fanfare.nn.lapped import LappedCodec, LappedConfig, Synthesis
+from fanfare.nn.partials import PartialsConfig
 from fanfare.weights.own_layout import save_own
 
 SHAPE = LappedConfig(
@@ -103,6 +105,33 @@ def test_the_codec_trains_both_stages(trained: CodecTrainer) -> None:
     assert trained.is_done
     assert all(torch.isfinite(p).all() for p in trained.parameters)
     assert not any(p.requires_grad for p in trained.average)
+
+
+def test_a_codec_of_ours_is_gone_on_from(small: Pieces, tmp_path: Path) -> None:
+    """Its codes stay; its decoder is where training begins, and partials come in beside it."""
+    old = LappedCodec(replace(SHAPE, n_codebooks=4)).eval()
+    for codebook in old.quantizer.codebooks():
+        torch.nn.init.normal_(codebook.embed)
+    for layer in (old.encoder.layers[0], old.decoder.layers[-1]):
+        layer.level.uniform_(0.1, 0.2)
+    partials = replace(SHAPE, partials=PartialsConfig(n=20, hidden=8))
+    shape = replace(CODEC, shape=partials, minutes=0.0)
+    trainer = CodecTrainer(shape, codes_of=old)
+    last = trainer.model.decoder.layers[-1]
+    assert isinstance(last, Synthesis)
+    kept, last.partials = last.partials, None
+    z = torch.randn(1, 128, 9)
+    assert torch.equal(trainer.model.decoder(z), old.decoder(z))
+    last.partials = kept
+    figures = list(trainer.train(small, tmp_path / "codec.pt"))
+    assert all("partials" in line for line in figures)
+    made, wav = trainer.finished(), small.wavs[:, :6400].float()[:, None] / 32767
+    assert torch.equal(Codec(made).encode(wav), Codec(old).encode(wav))
+    assert torch.equal(made.decoder.layers[-1].level, old.decoder.layers[-1].level)
+    assert not torch.equal(made.decoder(z), old.decoder(z))
+    wider = CodecTrainer(replace(shape, shape=replace(partials, decoder_hidden=32)), codes_of=old)
+    up = wider.model.decoder.layers[1].up
+    assert up.out_features == 32
 
 
 def test_the_codec_resumes_where_it_was(small: Pieces, tmp_path: Path) -> None:

@@ -70,14 +70,14 @@ CPU = Preset(
 ONWARD = replace(
     CPU,
     codec=replace(
-        CPU.codec, minutes=0.0, polish_minutes=38.0, polish_lr_share=1.0,
+        CPU.codec, minutes=0.0, polish_minutes=38.0, polish_lr_share=0.7,
         polish_adversary_from=0.45, batch=12,
     ),
     lm=replace(
         CPU.lm, minutes=54.0, adam_lr=8e-4, muon_lr=0.005, temperatures=(0.85, 0.7, 0.5, 0.4)
     ),
 )  # fmt: skip
-"""For going on from a checkpoint: a decoder from nothing, a language model at lower rates."""
+"""For going on from a checkpoint: decoder and language model at lower rates."""
 
 REHEARSAL = replace(
     H200,

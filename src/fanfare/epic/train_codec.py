@@ -4,7 +4,7 @@ Losses: waveform L1 alone at first; then log-mel L1 and spectral convergence at 
 beside it; partials are taught which peaks the originals have. Second stage ("polish"): the encoder
 is fixed, codebooks are fitted anew by k-means, and the decoder is trained on what they give, by
 the same losses and by an adversary's. A trainer that is given a codec keeps its codes: it only
-trains a new decoder of them.
+trains a decoder of them, going on from one of the same shape.
 """
 
 from __future__ import annotations
@@ -125,15 +125,26 @@ class CodecTrainer:
         )
         self.step, self.spent_s, self.polish_s = 0, 0.0, -1.0
         self.recent: list[Tensor] = []
+        self.unlevelled = [self.model.encoder.layers[0], self.model.decoder.layers[-1]]
         if codes_of is not None:
             self._keep(codes_of)
 
     @torch.no_grad()
     def _keep(self, codes_of: Encodec | LappedCodec) -> None:
-        """Takes over encoder and codebooks: only the second stage is left."""
+        """Takes over encoder and codebooks, and a decoder that fits: only the second stage is left.
+
+        What a decoder lacks, such as partials, begins anew.
+        """
         self.model.encoder.load_state_dict(codes_of.encoder.state_dict())
         for k, codebook in enumerate(codes_of.quantizer.codebooks()):
             self.quantizer.books[k] = codebook.embed
+        begun = codes_of.decoder.state_dict() if isinstance(codes_of, LappedCodec) else {}
+        own = self.model.decoder.state_dict()
+        if begun and all(name in own and own[name].shape == x.shape for name, x in begun.items()):
+            self.model.decoder.load_state_dict({**own, **begun})
+            self.unlevelled = []
+        else:
+            self.unlevelled = [self.model.decoder.layers[-1]]
         self.average = [p.detach().clone() for p in self.parameters]
         self.polish_s = 0.0
         self._fix_encoder()
@@ -160,7 +171,7 @@ class CodecTrainer:
         made = transformed(x, self.model.config.transform_hop)
         level = made.flatten(0, 1).pow(2).mean(dim=0).sqrt()
         level = level.clamp(min=3e-4 * float(level.max()))
-        for layer in (self.model.encoder.layers[0], self.model.decoder.layers[-1]):
+        for layer in self.unlevelled:
             if isinstance(layer, Analysis | Synthesis):
                 layer.level.copy_(level)
 
