@@ -33,11 +33,18 @@ mood, intensity, form, metre and instruments.
 OWN_WAY = "residual convolutions between a lapped transform and its inverse"
 ENCODEC_WAY = """the encoder of a small EnCodec; residual convolutions
 and an inverse lapped transform as its decoder"""
+PARTIALS = "; beside it, {n} oscillators\nfor partials above {lowest:,.0f} Hz"
 
 
 def millions(module: nn.Module) -> str:
     """How many parameters a module has."""
     return f"{sum(p.numel() for p in module.parameters()) / 1e6:.1f} M"
+
+
+def partials_of(codec: LappedCodec) -> str:
+    """What the card says of them."""
+    partials = codec.config.partials
+    return PARTIALS.format(n=partials.n, lowest=partials.lowest_hz) if partials else ""
 
 
 def model_card(
@@ -72,7 +79,7 @@ def model_card(
     return TEXT.format(
         lm=millions(lm), codec=millions(codec), books=n_codebooks, kbits=n_codebooks / 2,
         bands=f", with band models for diffusion ({millions(bands)})" if bands else "",
-        way=ENCODEC_WAY if codec.config.encodec else OWN_WAY,
+        way=(ENCODEC_WAY if codec.config.encodec else OWN_WAY) + partials_of(codec),
         seconds=n_frames / 50, preset=preset, codec_steps=steps[0], lm_steps=steps[1],
         bands_steps=f", {steps[2]} of the band models" if bands else "", figures=figures,
         before=f", {before}" if before else "",

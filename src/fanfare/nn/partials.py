@@ -20,8 +20,6 @@ from torch import Tensor, nn
 FLOOR = 3e-5
 """Amplitude of loudness 0; the loudness is its logarithm above this."""
 MAX_LOUDNESS = 11.0
-CERTAINTY = 1.5
-"""To which power a partial's probability weighs its amplitude: doubtful ones are soft."""
 TIE = 0.1
 """Share of a probability within which its neighbour is as likely."""
 PHASE = 0.6180339887498949
@@ -82,14 +80,15 @@ class Partials(nn.Module):
 def amplitudes(logits: Tensor, loudness: Tensor) -> Tensor:
     """How loud each oscillator is, [B, T, n]; of neighbours only the likelier sounds.
 
-    A partial between two oscillators is either's with half the certainty; both at once would beat.
+    What is doubtful is soft. A partial between two oscillators is either's with half the certainty;
+    both at once would beat.
     """
     likely = logits.sigmoid()
     below, above = F.pad(likely, (1, 0))[..., :-1], F.pad(likely, (0, 1))[..., 1:]
     # Where two are as likely, a step would make much of the last bit, which parts don't share.
     rival = torch.maximum(below, above) / likely.clamp(min=1e-30)
     leads = ((1 + TIE / 2 - rival) / TIE).clamp(0, 1)
-    together = leads * (likely + below + above).clamp(max=1) ** CERTAINTY
+    together = leads * (likely + below + above).clamp(max=1)
     return FLOOR * loudness.clamp(max=MAX_LOUDNESS).exp() * together
 
 
