@@ -119,3 +119,14 @@ def test_what_sounds_is_learned() -> None:
     distance = (said - loudness)[loudness > 0].abs()
     assert distance.max() < 0.3
     assert not partials(heard).requires_grad
+
+
+def test_partials_are_amplified_from_a_frequency_on() -> None:
+    torch.manual_seed(4)
+    partials = Partials(PartialsConfig(1000.0, 12, 25, 8), width=4, hop=HOP, sample_rate_hz=RATE_HZ)
+    heard = torch.randn(1, 3, 4)
+    before = amplitudes(*partials.says(heard))
+    partials.amplify(((0.0, -6.0), (1999.0, 20.0)))
+    after = amplitudes(*partials.says(heard))
+    torch.testing.assert_close(after[..., :12], before[..., :12] * 10**-0.3)
+    torch.testing.assert_close(after[..., 12:], before[..., 12:] * 10)

@@ -59,6 +59,9 @@ class CodecRecipe:
         warmup_steps: steps before quantising starts (with k-means on recent latents).
         spectral_share: of the gradient, beside the waveform's 1.
         partials_share: of what reaches the blocks, beside all else's 1.
+        partials_gains: Hz and dB: from there on, how much louder the finished partials are than
+            they were taught. What is doubtful is too soft; at the lower end the transform plays
+            as well.
         adversary_width: channels of the judges; 0 = there are none.
         adversary_from: share of the first stage after which they have a say; above 1 = never.
         adversary_rows: excerpts of a batch that are judged; 0 = all.
@@ -79,6 +82,7 @@ class CodecRecipe:
     commitment: float = 0.5
     spectral_share: float = 2.0
     partials_share: float = 0.7
+    partials_gains: tuple[tuple[float, float], ...] = ((0.0, -3.0), (1600.0, 3.5))
     max_norm: float = 1.0
     adversary_width: int = 8
     adversary_from: float = 2.0
@@ -274,7 +278,7 @@ class CodecTrainer:
 
         While both ends move, codebooks lag behind latents whose scale drifts.
         """
-        self.finished()
+        self._average()
         n = -(-self.recipe.polish_excerpts // self.recipe.batch)
         latents = [
             self.model.encoder(crops(pieces, self.recipe, self.device).unsqueeze(1))
@@ -364,11 +368,19 @@ class CodecTrainer:
         start = max(self.recipe.warmup_steps // 2, 1)
         return min(max((self.step - start) / (3 * start), 0.0), 1.0)
 
-    def finished(self) -> LappedCodec:
-        """The model with averaged weights and trained codebooks."""
+    def _average(self) -> None:
+        """Gives the model its averaged weights."""
         with torch.no_grad():
             for parameter, average in zip(self.parameters, self.average, strict=True):
                 parameter.copy_(average)
+
+    def finished(self) -> LappedCodec:
+        """The model with averaged weights and trained codebooks."""
+        self._average()
+        with torch.no_grad():
+            last = self.model.decoder.layers[-1]
+            if isinstance(last, Synthesis) and last.partials is not None:
+                last.partials.amplify(self.recipe.partials_gains)
             for k, codebook in enumerate(self.model.quantizer.codebooks()):
                 codebook.embed.copy_(self.quantizer.books[k])
         return self.model.eval()

@@ -10,6 +10,7 @@ B batch, T frames, W width of what is heard, n oscillators, h samples per frame.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -66,6 +67,14 @@ class Partials(nn.Module):
         """Of frames [B, T, W]: log odds that each oscillator sounds, and its loudness if so."""
         logits, loudness = self.down(F.gelu(self.up(heard))).float().chunk(2, dim=-1)
         return logits, loudness
+
+    @torch.no_grad()
+    def amplify(self, gains: Sequence[tuple[float, float]]) -> None:
+        """Makes oscillators louder: pairs of the Hz from which on, and the gain in dB."""
+        hz, gain_db = frequencies(self.config), torch.zeros(self.config.n)
+        for lowest_hz, db in gains:
+            gain_db[hz >= lowest_hz] = db
+        self.down.bias[self.config.n :] += gain_db.to(self.down.bias) * math.log(10) / 20
 
     def forward(self, heard: Tensor, first: int = 0) -> Tensor:
         """Audio [B, h * T] of frames [B, T, W], of which the first is frame `first` of the whole.
