@@ -13,13 +13,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from fanfare.epic.adversary import Adversary
 from fanfare.epic.clock import Deadline
+from fanfare.epic.excerpts import Wavs, crops
 from fanfare.epic.listen import HOP, SAMPLE_RATE_HZ
 from fanfare.epic.losses import SpectralLoss, averages, balanced, cosine, norm_ratio, si_sdr
 from fanfare.epic.optimizers import Optimizers
@@ -30,21 +30,6 @@ from fanfare.nn.lapped import Analysis, LappedCodec, LappedConfig, Outlet, Synth
 from fanfare.nn.partials import PartialsConfig
 
 Figures = dict[str, Tensor]
-
-
-class Wavs(Protocol):
-    """Where excerpts come from: int16 audio [S, N], of which the first `n_filled` rows count."""
-
-    @property
-    def wavs(self) -> Tensor:
-        """[S, N], on the device that trains."""
-
-    @property
-    def n_filled(self) -> int:
-        """Rows that hold pieces."""
-
-    def refresh(self, at_most: int = 1) -> None:
-        """Brings new pieces, if there are some."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +171,7 @@ class CodecTrainer:
         if checkpoint.exists():
             self.restore(checkpoint)
         elif not self.step:
-            self._learn_level(crops(pieces, replace(self.recipe, batch=64), self.device))
+            self._learn_level(self._crops(pieces, 64))
         deadline = deadline or Deadline()
         if self.polish_s < 0:
             yield from self._stage(pieces, checkpoint, deadline, self.recipe.minutes * 60)
@@ -204,7 +189,7 @@ class CodecTrainer:
         while (self.polish_s if polishes else self.spent_s) < length_s and not deadline.has_come:
             if self.step % self.recipe.refresh_steps == 0:
                 pieces.refresh()
-            x = crops(pieces, self.recipe, self.device)
+            x = self._crops(pieces, self.recipe.batch)
             figures = self._polish(x) if polishes else self._step(x)
             now = time.monotonic()
             if polishes:
@@ -222,6 +207,9 @@ class CodecTrainer:
                 self.save(checkpoint)
                 saved = now
         self.save(checkpoint)
+
+    def _crops(self, pieces: Wavs, n: int) -> Tensor:
+        return crops(pieces, n, self.recipe.crop_frames * HOP, self.device)
 
     def _bf16(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16)
@@ -281,7 +269,7 @@ class CodecTrainer:
         self._average()
         n = -(-self.recipe.polish_excerpts // self.recipe.batch)
         latents = [
-            self.model.encoder(crops(pieces, self.recipe, self.device).unsqueeze(1))
+            self.model.encoder(self._crops(pieces, self.recipe.batch).unsqueeze(1))
             for _ in range(n)
         ]
         flat = torch.cat([z.transpose(1, 2).reshape(-1, LATENT) for z in latents])
@@ -432,22 +420,3 @@ def listening_as(codec: Encodec | LappedCodec, shape: LappedConfig) -> LappedCon
 def is_hidden(name: str, parameter: Tensor) -> bool:
     """Whether Muon trains it: the matrices inside blocks."""
     return name.endswith((".up.weight", ".down.weight"))
-
-
-def crops(pieces: Wavs, recipe: CodecRecipe, device: torch.device) -> Tensor:
-    """Random excerpts [B, N], avoiding silent ones, polarity flipped at random."""
-    n, B = recipe.crop_frames * HOP, recipe.batch
-    drawn = B + max(2, B // 4)  # more than needed: the quietest are left out
-    where = pieces.wavs.device
-    rows = torch.randint(pieces.n_filled, (drawn, 1), device=where)
-    starts = torch.randint(pieces.wavs.shape[1] - n, (drawn, 1), device=where)
-    if where.type == "cpu":  # gathering by index would be slower by far
-        pairs = zip(rows.flatten().tolist(), starts.flatten().tolist(), strict=True)
-        x = torch.stack([pieces.wavs[row, start : start + n] for row, start in pairs])
-    else:
-        x = pieces.wavs[rows, starts + torch.arange(n, device=where)]
-    x = x.to(device).float() / 32767
-    is_silent = x.abs().amax(dim=1) < 0.01
-    x = x[torch.argsort(is_silent.int(), stable=True)[:B]]
-    signs = torch.randint(2, (B, 1), device=device) * 2.0 - 1.0
-    return x * signs * 10 ** (torch.rand(B, 1, device=device) * 0.25 - 0.2)

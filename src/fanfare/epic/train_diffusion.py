@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fanfare.epic.clock import Deadline
-from fanfare.epic.listen import SAMPLE_RATE_HZ
+from fanfare.epic.excerpts import Wavs, crops
+from fanfare.epic.listen import HOP, SAMPLE_RATE_HZ
 from fanfare.epic.losses import averages, cosine
-from fanfare.epic.train_codec import CodecRecipe, Wavs, crops
 from fanfare.epic.train_quantizer import LATENT
 from fanfare.nn.bands import ProcessorConfig, lowpass_filters
 from fanfare.nn.diffusion import Band, BandConfig, DiffusionConfig, MultiBandDiffusion
@@ -126,8 +126,7 @@ class DiffusionTrainer:
         self.save(checkpoint)
 
     def _crops(self, pieces: Wavs) -> Tensor:
-        shape = CodecRecipe(batch=self.recipe.batch, crop_frames=self.recipe.crop_frames)
-        return crops(pieces, shape, self.device)
+        return crops(pieces, self.recipe.batch, self.recipe.crop_frames * HOP, self.device)
 
     @torch.no_grad()
     def _learn_levels(self, pieces: Wavs, n: int = 24) -> None:
