@@ -92,7 +92,9 @@ class ServerSettings(BaseSettings):
         default=2, ge=1, description="Times a prediction is begun before it fails for good"
     )
     retention_h: float | None = Field(
-        default=None, gt=0, description="Hours after which inputs and music go; unset = kept"
+        default=None,
+        gt=0,
+        description="Hours after which inputs and music go, unless starred; unset = kept",
     )
     url_ttl_s: int = Field(default=24 * 3600, ge=1, description="Seconds that a file's URL holds")
     prediction_timeout_s: int = Field(

@@ -142,6 +142,24 @@ def test_what_is_kept_long_enough_goes(store: Store, clocks: Clocks) -> None:
     assert store.expire(2.0) == []
 
 
+def test_what_is_starred_stays(store: Store, clocks: Clocks) -> None:
+    done = store.create_prediction(asked(input={"prompt": "kept", "input_audio": "u" * 26}))
+    add_file(store, "o" * 26, purpose="output", prediction=done.id)
+    add_file(store, "u" * 26, expires_at=clocks.wall + timedelta(hours=1))
+    store.claim("worker", 1, 2)
+    store.begin(done.id, by="worker")
+    store.succeed(done.id, "o" * 26, {}, by="worker")
+    assert store.star(done.id, "me", is_starred=True)
+    clocks.pass_(3 * 3600)
+    assert store.expire(2.0) == []
+    assert store.expire(None) == []
+    kept = store.prediction(done.id, "me")
+    assert kept is not None
+    assert (kept.input["prompt"], kept.output_file) == ("kept", "o" * 26)
+    assert store.star(done.id, "me", is_starred=False)
+    assert sorted(store.expire(2.0)) == ["o" * 26, "u" * 26]
+
+
 def test_an_upload_stays_while_a_prediction_needs_it(store: Store, clocks: Clocks) -> None:
     needs = store.create_prediction(asked(input={"input_audio": "u" * 26}))
     by_url = store.create_prediction(asked(input={"input_audio": f"http://h/v1/files/{'v' * 26}"}))

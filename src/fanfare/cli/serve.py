@@ -66,7 +66,9 @@ def serve(
     ] = None,
     retention_h: Annotated[
         float | None,
-        typer.Option(min=0, help="Hours after which music goes.", show_default="kept"),
+        typer.Option(
+            min=0, help="Hours after which music goes, unless starred.", show_default="kept"
+        ),
     ] = None,
     allow_private_urls: Annotated[
         bool, typer.Option("--allow-private-urls", help="Fetch from, and call, private addresses.")

@@ -31,7 +31,7 @@ class ServeConfig:
         max_storage_bytes: uploads and music together.
         max_queue: how many predictions may wait.
         max_tries: how often a prediction is begun before it fails for good.
-        retention_h: hours after which inputs and music go; None = kept.
+        retention_h: hours after which inputs and music go, unless starred; None = kept.
         url_ttl_s: how long a file's URL holds.
         prediction_timeout_s: how long a prediction may run.
         memory_budget_bytes: what loaded models share; None = no limit.

@@ -10,7 +10,7 @@ import secrets as random
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, insert, select, update
 
 from fanfare.server.database import free_bytes
 from fanfare.server.ids import new_id
@@ -28,7 +28,7 @@ from fanfare.server.records import (
 from fanfare.server.store_files import FileRows, unused
 from fanfare.server.store_history import HistoryRows
 from fanfare.server.store_jobs import JobRows
-from fanfare.server.tables import files, prediction_of, predictions, secrets
+from fanfare.server.tables import files, is_starred, prediction_of, predictions, secrets
 
 SECRET_BYTES = 32
 ROOM_BYTES = 4 * 2**20
@@ -127,7 +127,8 @@ class Store(JobRows, FileRows, HistoryRows):
         """Forget what has been kept long enough; the ids of the files that are to go.
 
         A finished prediction loses its input, logs and output; an upload goes when its own time
-        is over, or it is as old, unless a prediction that isn't finished needs it.
+        is over, or it is as old, unless a prediction that isn't finished needs it. What is
+        starred stays, and its recording with it.
         """
         now = self.now()
         is_over = files.c.expires_at <= now
@@ -135,7 +136,9 @@ class Store(JobRows, FileRows, HistoryRows):
             gone: list[str] = []
             if retention_h is not None:
                 cutoff = now - timedelta(hours=retention_h)
-                is_old = (predictions.c.completed_at < cutoff) & ~predictions.c.data_removed
+                is_old = and_(
+                    predictions.c.completed_at < cutoff, ~predictions.c.data_removed, ~is_starred()
+                )
                 ids = connection.execute(select(predictions.c.id).where(is_old)).scalars().all()
                 empty: dict[str, Any] = {
                     "input": {},

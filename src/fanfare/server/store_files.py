@@ -12,7 +12,7 @@ from fanfare.server.database import Database
 from fanfare.server.ids import new_id
 from fanfare.server.pages import page
 from fanfare.server.records import RUNNING, WAITING, File, NewFile, Page
-from fanfare.server.tables import file_of, files, predictions
+from fanfare.server.tables import file_of, files, is_starred, predictions
 
 
 class FileRows(Database):
@@ -82,9 +82,10 @@ class FileRows(Database):
 
 
 def unused() -> ColumnElement[bool]:
-    """Files that no unfinished prediction asks for."""
+    """Files that no prediction asks for which isn't finished, or is starred."""
     asks = func.instr(cast(predictions.c.input, Text), files.c.id) > 0
-    return ~exists().where(predictions.c.status.in_((WAITING, RUNNING)), asks)
+    is_open = predictions.c.status.in_((WAITING, RUNNING))
+    return ~exists().where(is_open | is_starred(), asks)
 
 
 def _of(owner: str | None) -> tuple[ColumnElement[bool], ...]:

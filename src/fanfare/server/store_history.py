@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Select, delete, exists, or_, select
+from sqlalchemy import ColumnElement, Select, delete, or_, select
 from sqlalchemy.dialects.sqlite import insert
 
 from fanfare.server.database import Database
 from fanfare.server.pages import page
 from fanfare.server.records import WAITING, Page, Prediction
-from fanfare.server.tables import deliveries, files, prediction_of, predictions, stars
+from fanfare.server.tables import deliveries, files, is_starred, prediction_of, predictions, stars
 
 MAX_WORDS = 16
 """Of a search; more of them only make it slower."""
@@ -49,8 +49,7 @@ class HistoryRows(Database):
         wanted: list[ColumnElement[bool]] = [predictions.c.owner == owner]
         wanted += [_holds(word) for word in query.split()[:MAX_WORDS]]
         if starred is not None:
-            is_starred = exists().where(stars.c.prediction == predictions.c.id)
-            wanted.append(is_starred if starred else ~is_starred)
+            wanted.append(is_starred() if starred else ~is_starred())
         with self.reading() as connection:
             return page(connection, predictions, wanted, before, None, limit, prediction_of)
 

@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Index,
     Integer,
     LargeBinary,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    exists,
 )
 
 from fanfare.server.records import File, Prediction
@@ -116,6 +118,12 @@ deliveries = Table(
 )
 
 stars = Table("stars", metadata, Column("prediction", String(26), primary_key=True))
+
+
+def is_starred() -> ColumnElement[bool]:
+    """Whether a row of `predictions` is marked by its owner."""
+    return exists().where(stars.c.prediction == predictions.c.id)
+
 
 secrets = Table(
     "secrets",
