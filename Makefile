@@ -8,7 +8,7 @@ PROMPT ?= heroic brass fanfare over pounding taiko, 120 bpm, D minor
 ARGS ?=
 export PROMPT
 
-.PHONY: music serve test check test-slow test-web test-gpu bench bench-gpu eval epic wheel format clean help
+.PHONY: music serve test check test-slow test-web test-gpu bench bench-gpu eval judges epic wheel format clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -61,6 +61,9 @@ bench-gpu: $(VENV)/.ready-dev ## the same of MusicGen's sizes on a CUDA device, 
 
 eval: $(VENV)/.ready-plot ## how well epic-mini follows its prompts
 	@$(BIN)/python -m fanfare.epic.evaluate $(ARGS)
+
+judges: $(VENV)/.ready ## teach the probes that `make eval` judges by
+	@$(BIN)/python -m fanfare.epic.judges $(ARGS)
 
 epic: $(VENV)/.ready ## train epic-mini again: render, codec, language model, export
 	@$(BIN)/python -m fanfare.epic.recipe $(ARGS)

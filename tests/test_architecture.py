@@ -60,6 +60,7 @@ EXCEPTIONS = {
     # Judges the finished road, so it stands at its end.
     "epic/evaluate.py": {"model", "piece", "predict"},
     "epic/trials.py": {"model", "piece"},
+    "epic/judges.py": {"model"},
     # The worker's own: the process that owns the engine. The API's process loads none of them.
     **{f"server/{name}": PLAYERS for name in PLAYERS_FILES},
 }

@@ -81,12 +81,12 @@ def test_distances(wavs: list[NDArray[np.float32]]) -> None:
     assert measure.si_sdr_db(wavs[1], wavs[0]) < 5
 
 
-def test_probes_learn(scores: list[Score], wavs: list[NDArray[np.float32]]) -> None:
+def test_probes_learn(scores: list[Score], wavs: list[NDArray[np.float32]], tmp_path: Path) -> None:
     scores, wavs = scores[:12], wavs[:12]
     heard = [probes.features(wav) for wav in wavs]
     truths = [probes.truth(s.brief, {n.instrument for n in s.notes}) for s in scores]
     judge = probes.Probes()
-    judge.fit(heard, truths, [ear.playing(score) for score in scores], steps=150)
+    judge.fit(heard, truths, [ear.playing(score) for score in scores], 150, 150)
     guesses = judge.hear(heard)
     pairs = list(zip(guesses, truths, strict=True))
     assert np.mean([probes.tempo_agrees(g.tempo, t.tempo) for g, t in pairs]) > 0.8
@@ -94,6 +94,14 @@ def test_probes_learn(scores: list[Score], wavs: list[NDArray[np.float32]]) -> N
     said, plays = (np.array([t.instruments for t in ts]) for ts in (guesses, truths))
     assert (said & plays).sum() / plays.sum() > 0.8
     assert (said & plays).sum() / said.sum() > 0.8
+    judge.save(tmp_path / "judges.safetensors")
+    kept = probes.Probes.load(tmp_path / "judges.safetensors").hear(heard)
+    same = [
+        (g.tempo, g.key, g.mood) == (k.tempo, k.key, k.mood)
+        for g, k in zip(guesses, kept, strict=True)
+    ]
+    assert np.mean(same) > 0.9  # kept as half floats
+    assert list(tmp_path.iterdir()) == [tmp_path / "judges.safetensors"]
 
 
 def test_who_plays_is_told_by_the_moment() -> None:
@@ -158,7 +166,7 @@ def test_evaluation_from_prompts_to_table(
     judge = probes.Probes()
     truths = [probes.truth(c.score.brief, {n.instrument for n in c.score.notes}) for c in made]
     heard = [probes.features(c.wavs["original"]) for c in made]
-    judge.fit(heard, truths, [ear.playing(c.score) for c in made], steps=30)
+    judge.fit(heard, truths, [ear.playing(c.score) for c in made], 30, 30)
     result = evaluate.summary(made, judge, [measure.colour_rows(wav) for wav in wavs[:6]])
     original, generated = result["original"], result["generated"]
     assert isinstance(original, dict)

@@ -13,22 +13,21 @@ import random
 import time
 import warnings
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fanfare.epic import ear, measure, probes, trials
+from fanfare.epic import measure, probes, trials
 from fanfare.epic.attributes import INSTRUMENTS, MODES, MOODS, PITCHED, Attributes
 from fanfare.epic.bank import ensure
 from fanfare.epic.brief import MIN_FRAMES_PER_BEAT, frames_per_beat
 from fanfare.epic.captions import caption
 from fanfare.epic.corpus import render_pieces
 from fanfare.epic.director import write_score
+from fanfare.epic.judges import JUDGES, PROBE_FRAMES, truth_of
 from fanfare.epic.player import Player, open_bank
 from fanfare.epic.score import Score
 from fanfare.epic.understand import understand
@@ -36,7 +35,6 @@ from fanfare.model import Model, load
 
 FloatArray = NDArray[np.float32]
 Figures = dict[str, float]
-PROBE_SEED, N_PROBE_PIECES, PROBE_FRAMES = 20_000_000, 900, 500
 DURATION_S = 10
 SEED_STEP = 1000
 PLUCKED = ("harp", "piano")
@@ -130,44 +128,10 @@ def play_freely(made: list[Case], model: Model) -> list[FloatArray]:
     return [audio.samples[0] for audio in model.generate_batch(requests)]
 
 
-def _probe_examples(
-    first: int, last: int, weights: str, bank: Path
-) -> list[tuple[probes.Features, probes.Truth, NDArray[np.bool_]]]:
-    """Each render, and what the codec makes of it: probes are to judge music, not codecs."""
-    torch.set_num_threads(1)
-    codec = load(weights).bundle.codec
-    examples = []
-    seeds = PROBE_SEED + first, PROBE_SEED + last
-    for _, score, wav in render_pieces(*seeds, PROBE_FRAMES, Player(open_bank(bank))):
-        again = codec.decode(codec.encode(torch.from_numpy(wav)[None, None]))[0, 0].numpy()
-        plays = ear.playing(score)
-        examples += [(probes.features(heard), _truth(score), plays) for heard in (wav, again)]
-    return examples
-
-
-def _truth(score: Score) -> probes.Truth:
-    return probes.truth(score.brief, {note.instrument for note in score.notes})
-
-
-def train_probes(
-    weights: str, bank: Path, n: int = N_PROBE_PIECES, workers: int = 2
-) -> probes.Probes:
-    """Probes trained on `n` renders that nothing else has seen, raw and through the codec."""
-    edges = [n * i // workers for i in range(workers + 1)]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        same = [weights] * workers, [bank] * workers
-        parts = list(pool.map(_probe_examples, edges[:-1], edges[1:], *same))
-    examples = [example for part in parts for example in part]
-    judge = probes.Probes()
-    heard, truths, playing = (list(column) for column in zip(*examples, strict=True))
-    judge.fit(heard, truths, playing)
-    return judge
-
-
 def figures(made: list[Case], kind: str, judge: probes.Probes) -> Figures:
     """All measures of one kind of audio ("original", "codec" or "generated")."""
     wavs = [case.wavs[kind] for case in made]
-    truths = [_truth(case.score) for case in made]
+    truths = [truth_of(case.score) for case in made]
     guesses = judge.hear([probes.features(wav) for wav in wavs])
     pairs = list(zip(guesses, truths, strict=True))
     asked = [
@@ -342,18 +306,18 @@ def main() -> None:
     parser.add_argument("--weights", default="epic-mini")
     parser.add_argument("--pictures", type=Path, default=Path("out/eval"))
     parser.add_argument("--guidance", type=int, default=3)
-    parser.add_argument("--probe-pieces", type=int, default=N_PROBE_PIECES)
+    parser.add_argument("--judges", type=Path, default=JUDGES, help="made by `make judges`")
     parser.add_argument("--trials", type=int, default=12, help="continuations, melodies")
     parser.add_argument("--training-pieces", type=int, default=150, help="compared for memory")
     parser.add_argument("--bank", type=Path, default=Path("runs/epic.bank"))
     options = parser.parse_args()
+    judge = probes.Probes.load(options.judges)
     model = load(options.weights)
     bank = ensure(options.bank)
     player = Player(open_bank(bank))
     made = [case for seed in options.seeds for case in cases(options.prompts, seed)]
     render_all(made, player)
     speed = play_all(made, model, options.guidance)
-    judge = train_probes(options.weights, bank, options.probe_pieces)
     heldout = [w for _, _, w in render_pieces(30_000_000, 30_000_060, PROBE_FRAMES, player)]
     rows = [measure.colour_rows(wav) for wav in heldout]
     result = summary(made, judge, rows)

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -24,9 +26,10 @@ from fanfare.epic.score import Brief
 FloatArray = NDArray[np.float32]
 LAST_FRAMES = 75
 """The end of a piece, which tells its tonic."""
+SCALE = "scale"
 N_KEYS = 24
 """Of which mode and tonic are read."""
-EAR_STEPS = 1200
+STEPS, EAR_STEPS = 3000, 12_000
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,8 @@ class Probes:
         heard: list[Features],
         truths: list[Truth],
         playing: list[NDArray[np.bool_]],
-        steps: int = EAR_STEPS,
+        steps: int = STEPS,
+        ear_steps: int = EAR_STEPS,
     ) -> None:
         """Trains all probes on renders, what they are, and who plays in them when."""
         for name in ("tempo", "key"):
@@ -114,10 +118,36 @@ class Probes:
             self._fit(name, torch.from_numpy(rows), right, steps)
         self.ear.teach(
             [f.spectrogram for f in heard], playing,
-            torch.tensor([t.intensity for t in truths]), steps,
+            torch.tensor([t.intensity for t in truths]), ear_steps,
         )  # fmt: skip
         moods = torch.tensor([t.mood for t in truths])
         self._fit("mood", self._impressions(heard, *self._listen(heard)[:3]), moods, steps)
+
+    def save(self, path: Path) -> None:
+        """Writes them as safetensors: weights as float16, scales and thresholds as float32."""
+        state = {
+            f"{name}.{key}": value.half() if key in dict(net.named_parameters()) else value
+            for name, net in (*self.nets.items(), ("ear", self.ear))
+            for key, value in net.state_dict().items()
+        }
+        for name, pair in self.scale.items():
+            state |= {f"{SCALE}.{name}.{i}": part for i, part in enumerate(pair)}
+        partial = path.with_suffix(".partial")
+        save_file({key: value.contiguous() for key, value in state.items()}, partial)
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Probes:
+        """Those that `save` wrote."""
+        state = {key: value.float() for key, value in load_file(path).items()}
+        made = cls()
+        for name, net in (*made.nets.items(), ("ear", made.ear)):
+            own = {key: state[f"{name}.{key}"] for key in net.state_dict()}
+            net.load_state_dict(own)
+            net.eval()
+            if name in made.nets:
+                made.scale[name] = state[f"{SCALE}.{name}.0"], state[f"{SCALE}.{name}.1"]
+        return made
 
     def _fit(self, name: str, x: Tensor, y: Tensor, steps: int) -> None:
         over = tuple(range(x.dim() - 1))

@@ -24,8 +24,8 @@ ONE = 1 << 20
 STROKE_GAINS = {
     "taiko_low": 1.0, "taiko_high": 0.8, "taiko_ensemble": 1.1, "taiko_rim": 0.5, "timpani": 1.1,
     "snare": 0.9, "cymbals": 0.8, "boom": 1.0, "toms": 0.8, "tam_tam": 0.6, "cymbal_swell": 0.6,
-    "shaker": 0.6, "anvil": 0.45,
-    "braam": 0.75, "riser": 0.45, "impact": 1.0, "sub_drop": 0.7, "whoosh": 0.45, "reverse": 0.5,
+    "shaker": 1.1, "anvil": 0.45,
+    "braam": 0.75, "riser": 0.7, "impact": 1.0, "sub_drop": 0.7, "whoosh": 0.8, "reverse": 1.6,
 }  # fmt: skip
 LOUDER = 1.7
 """Amplitude grows by this power of velocity."""
