@@ -302,7 +302,7 @@ def main() -> None:
     """Evaluates the built-in model (or `--weights`)."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--prompts", type=int, default=50, help="of each seed")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4])
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(1, 9)))
     parser.add_argument("--weights", default="epic-mini")
     parser.add_argument("--pictures", type=Path, default=Path("out/eval"))
     parser.add_argument("--guidance", type=int, default=3)
