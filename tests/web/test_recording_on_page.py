@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from pathlib import Path
 
 import httpx
@@ -89,7 +90,7 @@ def test_piece_becomes_the_melody_of_the_next(visit: Visit, recording: Path) -> 
     assert "continuation" not in entry["input"]
     melody = visit.get(entry["analysis_url"])["melody"]
     assert 0 <= melody["agreement"] <= 1
-    agreed = f"{round(100 * melody['agreement'])} % agree"
+    agreed = f"{math.floor(100 * melody['agreement'] + 0.5)} % agree"  # as JavaScript rounds
     assert agreed in browser.one(".figures").text
     # The result is the next one's melody, by a button.
     name = browser.run(
