@@ -8,11 +8,13 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fanfare.epic.attributes import MODE_OF, SCALES, Attributes, Scale
 from fanfare.epic.brief import settle
-from fanfare.epic.compose import compose
+from fanfare.epic.compose import LAST_HELD, compose, ending
+from fanfare.epic.director import LONGEST_HELD, write_score
 from fanfare.epic.expression import MAX_SHIFT_MS, MIN_SHIFT_MS
 from fanfare.epic.harmony import degree, draw_progression, tones_at, voice_lead
 from fanfare.epic.layout import LAYOUT_1, LAYOUT_2
@@ -20,6 +22,7 @@ from fanfare.epic.material import PROGRESSIONS
 from fanfare.epic.plan import plan_of
 from fanfare.epic.score import Chord, KeySpan, Note, Score
 from fanfare.epic.themes import augmented, fragmented, inverted, make_theme, moved
+from fanfare.epic.understand import understand
 from fanfare.epic.wishes import wish
 from fanfare.epic.writing import Writer
 
@@ -223,6 +226,24 @@ def test_endings_differ() -> None:
         assert (score.chords[-1].root - score.keys[-1].tonic) % 12 == 0
     assert rings >= 3
     assert holds >= 10
+
+
+@pytest.mark.parametrize("seconds", [8, 10, 15])
+def test_last_chords_do_not_stand_for_long(seconds: int) -> None:
+    n_frames, asked, free = 50 * seconds, [], []
+    for prompt in ("calm solo harp, slow, major", "sad strings", "dark choir, building"):
+        wanted = understand(prompt)
+        for seed in range(12):
+            brief = write_score(wanted, n_frames, random.Random(seed)).brief
+            held = n_frames - ending(brief, n_frames)
+            if wanted.bpm is None:
+                free.append(held)
+            else:  # a tempo that is asked for is kept
+                assert abs(brief.bpm / wanted.bpm - 1) < 0.04
+                asked.append(held - brief.frames_per_bar)
+    assert max(asked) < LAST_HELD, "beyond a bar"
+    assert np.mean(np.array(free) <= LONGEST_HELD) > 0.9
+    assert np.mean(free) > 50, "there are endings"
 
 
 def test_pieces_may_be_lifted_into_another_key() -> None:

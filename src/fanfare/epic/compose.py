@@ -18,6 +18,8 @@ from fanfare.epic.writing import Writer
 
 _DRIVEN: tuple[Mood, ...] = ("heroic", "adventurous", "dark", "tense")
 LOUD = 2
+LAST_HELD = 40
+"""Frames that make a last chord, where half a bar is longer."""
 LAST_RING = 50
 """Frames of silence after the last stroke."""
 
@@ -36,7 +38,7 @@ def compose(
     bar = brief.frames_per_bar
     n_bars = -(-n_frames // bar)
     levels, parts = shape(brief, n_bars)
-    seed, last_start = f"{rng.random()}", _ending(brief, n_frames, n_bars)
+    seed, last_start = f"{rng.random()}", ending(brief, n_frames)
     if parts[-1] == "outro" and last_start < n_frames:
         parts[last_start // bar :] = ["outro"] * (n_bars - last_start // bar)
     sections = sections_of(parts, bar, n_frames)
@@ -59,13 +61,15 @@ def form_levels(brief: Brief, n_bars: int) -> list[float]:
     return shape(brief, n_bars)[0]
 
 
-def _ending(brief: Brief, n_frames: int, n_bars: int) -> int:
+def ending(brief: Brief, n_frames: int) -> int:
     """Where the last chord begins, to be held; `n_frames` if the piece just stops."""
     bar = brief.frames_per_bar
+    n_bars = -(-n_frames // bar)
     if n_bars < 3 or brief.form == "hit":
         return n_frames
     start = (n_bars - 1) * bar
-    return start if n_frames - start >= bar // 2 else start - bar
+    enough = min(bar // 2, max(brief.frames_per_beat, LAST_HELD))
+    return start if n_frames - start >= enough else start - bar
 
 
 def _finish(writer: Writer) -> None:

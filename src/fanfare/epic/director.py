@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from fanfare.epic import listen
 from fanfare.epic.attributes import MAX_BPM, MIN_BPM, Attributes, Mode
-from fanfare.epic.brief import settle
-from fanfare.epic.compose import compose, form_levels
+from fanfare.epic.brief import MAX_FRAMES_PER_BEAT, MIN_FRAMES_PER_BEAT, settle
+from fanfare.epic.compose import compose, ending, form_levels
 from fanfare.epic.control import Control
 from fanfare.epic.layout import LAYOUT_1, Layout
 from fanfare.epic.plan import (
@@ -32,6 +32,8 @@ from fanfare.epic.understand import understand
 FloatArray = NDArray[np.float32]
 FREE = Control()
 
+LONGEST_HELD = 125
+"""Frames of a last chord that are enough."""
 MIN_HEARD_SAMPLES = listen.SAMPLE_RATE_HZ // 2
 
 
@@ -95,8 +97,20 @@ def write_score(
     wanted: Attributes, n_frames: int, rng: random.Random, control: Control = FREE
 ) -> Score:
     """The score of a piece made from words, and from what the caller fixes."""
-    brief = replace(settle(wanted, rng), parts=control.parts)
+    brief = _fitted(replace(settle(wanted, rng), parts=control.parts), n_frames)
     return compose(brief, n_frames, rng, control.chords(brief, n_frames))
+
+
+def _fitted(brief: Brief, n_frames: int) -> Brief:
+    """A tempo that nobody asked for gives way a little, lest the last chord stand for long."""
+    if brief.pulse or n_frames - ending(brief, n_frames) <= LONGEST_HELD:
+        return brief
+    for more in (1, -1, 2, -2, 3, -3):
+        beat = min(max(brief.frames_per_beat + more, MIN_FRAMES_PER_BEAT), MAX_FRAMES_PER_BEAT)
+        fitted = replace(brief, frames_per_beat=beat)
+        if 0 < n_frames - ending(fitted, n_frames) <= LONGEST_HELD:
+            return fitted
+    return brief
 
 
 def hear(wav: FloatArray) -> Heard:
