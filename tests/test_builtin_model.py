@@ -53,6 +53,7 @@ def test_prompts_sound_different(pieces: dict[str, Audio]) -> None:
     loud, calm = pieces[LOUD].samples[0], pieces[CALM].samples[0]
     assert low_end(loud) > 3 * low_end(calm), "taiko and bass against a harp"
     assert onsets_per_second(loud) > 1.25 * onsets_per_second(calm)
+    assert brightness_hz(loud) > 1.2 * brightness_hz(calm)
     assert abs(range_db(loud) - range_db(calm)) > 1.5
 
 
@@ -63,11 +64,19 @@ def low_end(wav: np.ndarray) -> float:
 
 
 def onsets_per_second(wav: np.ndarray) -> float:
-    """Attacks at least a fifth as strong as the strongest, which may be a great drum's."""
+    """Attacks that are nearly as strong as the stronger ones, whatever the strongest is."""
     strength = listen.onset_strength(wav)
     middle = strength[1:-1]
-    peaks = (middle > strength[:-2]) & (middle >= strength[2:]) & (middle > 0.2)
+    heard = middle > 0.7 * np.percentile(strength, 90)
+    peaks = (middle > strength[:-2]) & (middle >= strength[2:]) & heard
     return float(peaks.sum() / (len(wav) / 32000))
+
+
+def brightness_hz(wav: np.ndarray) -> float:
+    """The centroid of the magnitude spectrum."""
+    magnitude = listen.spectrum(wav, listen.SHORT_WINDOW).sum(axis=0)
+    hz = np.linspace(0, 16000, len(magnitude))
+    return float((magnitude * hz).sum() / magnitude.sum())
 
 
 def range_db(wav: np.ndarray) -> float:
