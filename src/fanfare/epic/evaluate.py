@@ -311,6 +311,8 @@ def main() -> None:
     parser.add_argument("--training-pieces", type=int, default=150, help="compared for memory")
     parser.add_argument("--bank", type=Path, default=Path("runs/epic.bank"))
     options = parser.parse_args()
+    if not options.judges.is_file():
+        parser.error(f"--judges: there is no {options.judges}; `make judges` makes it")
     judge = probes.Probes.load(options.judges)
     model = load(options.weights)
     bank = ensure(options.bank)
