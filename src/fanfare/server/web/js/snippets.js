@@ -61,11 +61,13 @@ function cli({ model, input }) {
   const { prompt = "", ...others } = input;
   const flags = Object.entries(others).map(([name, value]) => {
     const flag = name.replaceAll("_", "-");
+    // The command line reads files, and fetches nothing.
+    if (name === "input_audio") return `--${flag} recording.wav`;
     if (value === true) return `--${flag}`;
     if (value === false) return `--no-${flag}`;
     return `--${flag} ${typeof value === "number" ? value : shellQuoted(String(value))}`;
   });
-  const weights = model.weights && !model.weights.includes("epic-mini") ? [`--model ${shellQuoted(model.weights)}`] : [];
+  const weights = model.weights && !model.weights.includes("epic-mini") ? [`--weights ${shellQuoted(model.weights)}`] : [];
   return ["fanfare generate " + shellQuoted(prompt), ...weights, ...flags].join(" \\\n  ");
 }
 
